@@ -1,0 +1,66 @@
+// swift-tools-version: 6.1
+// SPDX-License-Identifier: Apache-2.0
+import PackageDescription
+
+let optimised: [CSetting] = [.unsafeFlags(["-O3", "-fno-math-errno"])]
+
+let package = Package(
+    name: "deltakv",
+    products: [.executable(name: "deltakv", targets: ["deltakv"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    ],
+    targets: [
+        // Innermost first; imports point only up this list.
+        .target(name: "CKernels", cSettings: optimised),
+        .target(name: "COpenBLAS", linkerSettings: [.linkedLibrary("dl")]),
+        .systemLibrary(name: "CPostgreSQL", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .target(name: "Kernels", dependencies: ["CKernels", "COpenBLAS"]),
+        .target(name: "ModelFiles", dependencies: [.product(name: "Crypto", package: "swift-crypto")]),
+        .target(name: "Tokenization", dependencies: ["ModelFiles"]),
+        .target(name: "Inference", dependencies: ["Kernels", "ModelFiles"]),
+        .target(
+            name: "Engine",
+            dependencies: ["Inference", "Tokenization", .product(name: "DequeModule", package: "swift-collections")]),
+        .target(
+            name: "PostgreSQL",
+            dependencies: [
+                "CPostgreSQL", .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "Logging", package: "swift-log"),
+            ]),
+        .target(
+            name: "Database",
+            dependencies: [
+                "PostgreSQL", .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Logging", package: "swift-log"),
+            ]),
+        .target(name: "JobQueue", dependencies: ["PostgreSQL", .product(name: "Logging", package: "swift-log")]),
+        .target(
+            name: "Service",
+            dependencies: [
+                "Database", "Engine", "JobQueue", "Yams",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ]),
+        .executableTarget(
+            name: "deltakv",
+            dependencies: ["Service", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+
+        .testTarget(name: "KernelsTests", dependencies: ["Kernels"]),
+        .testTarget(name: "ModelFilesTests", dependencies: ["ModelFiles"], exclude: ["Golden"]),
+        .testTarget(name: "TokenizationTests", dependencies: ["Tokenization"], exclude: ["Golden"]),
+        .testTarget(name: "InferenceTests", dependencies: ["Inference", "Tokenization"], exclude: ["Golden"]),
+        .testTarget(name: "EngineTests", dependencies: ["Engine"]),
+        .testTarget(name: "PostgreSQLTests", dependencies: ["PostgreSQL", "Database"]),
+        .testTarget(name: "DatabaseTests", dependencies: ["Database"]),
+        .testTarget(name: "JobQueueTests", dependencies: ["JobQueue", "Database"]),
+        .testTarget(name: "ServiceTests", dependencies: ["Service"]),
+        .testTarget(name: "CommandTests", dependencies: ["deltakv", "Service"]),
+    ],
+    swiftLanguageModes: [.v6]
+)
