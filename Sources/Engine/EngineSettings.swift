@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Inference
+
+/// What bounds an engine's memory and its steps.
+public struct EngineSettings: Sendable, Equatable {
+    /// Sequences that run at once; more wait.
+    public var maxSequences: Int
+    /// Tokens computed in a step, prompt chunks and generated tokens together.
+    public var rowsPerStep: Int
+    /// Bytes for the keys and values of all running sequences. Reserved, and used only as sequences grow.
+    public var kvBytes: Int
+    /// The form of keys and values in the cache.
+    public var kvDataType: KVDataType
+
+    /// Makes settings.
+    public init(
+        maxSequences: Int = 32, rowsPerStep: Int = 512, kvBytes: Int = 4 << 30, kvDataType: KVDataType = .float16
+    ) {
+        self.maxSequences = maxSequences
+        self.rowsPerStep = rowsPerStep
+        self.kvBytes = kvBytes
+        self.kvDataType = kvDataType
+    }
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import JobQueue
+import Synchronization
+
+/// The jobs that this daemon holds right now.
+final class ActiveJobs: Sendable {
+    /// Why a job was taken off the engine before its end.
+    enum Interruption: Sendable {
+        /// Someone asked for the job to be cancelled.
+        case cancelled
+        /// The lease went to somebody else, or the job was removed: nothing may be written.
+        case leaseLost
+        /// The daemon is stopping.
+        case shutdown
+    }
+
+    /// A job and where it is in the engine.
+    struct Entry: Sendable {
+        let lease: JobLease
+        let ticket: UInt64
+        /// Whether its prompt is done: it decodes.
+        var isDecoding = false
+        var interruption: Interruption?
+    }
+
+    private let entries = Mutex<[Int64: Entry]>([:])
+
+    var all: [Entry] { entries.withLock { Array($0.values) } }
+    var count: Int { entries.withLock { $0.count } }
+    /// Jobs whose prompt is not done.
+    var inPrefill: Int { entries.withLock { $0.values.count { !$0.isDecoding } } }
+
+    func ticket(of jobID: Int64) -> UInt64? { entries.withLock { $0[jobID]?.ticket } }
+
+    func add(_ lease: JobLease, ticket: UInt64) {
+        entries.withLock { $0[lease.jobID] = Entry(lease: lease, ticket: ticket) }
+    }
+
+    func remove(_ jobID: Int64) {
+        entries.withLock { _ = $0.removeValue(forKey: jobID) }
+    }
+
+    /// Marks a job's prompt as done.
+    ///
+    /// - Returns: Whether it was not so already.
+    func markDecoding(_ jobID: Int64) -> Bool {
+        entries.withLock { entries in
+            guard let entry = entries[jobID], !entry.isDecoding else { return false }
+            entries[jobID]?.isDecoding = true
+            return true
+        }
+    }
+
+    /// Notes why a job is about to be taken off the engine; the first reason stands.
+    ///
+    /// - Returns: The job's ticket in the engine, if the job is held.
+    func interrupt(_ jobID: Int64, _ reason: Interruption) -> UInt64? {
+        entries.withLock { entries in
+            guard let entry = entries[jobID] else { return nil }
+            if entry.interruption == nil { entries[jobID]?.interruption = reason }
+            return entry.ticket
+        }
+    }
+
+    func interruption(of jobID: Int64) -> Interruption? {
+        entries.withLock { $0[jobID]?.interruption }
+    }
+}

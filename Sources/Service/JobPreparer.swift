@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Engine
+import Foundation
+import Tokenization
+
+/// Turns a job's row into a request for the engine. Pure: everything wrong with the row is found here.
+public struct JobPreparer: Sendable {
+    private let templates: TemplateLibrary
+    private let tokenizer: Tokenizer
+    private let chatTemplate: ChatTemplate
+    private let contextLength: Int
+
+    /// Makes a preparer for one model.
+    public init(
+        templates: TemplateLibrary, tokenizer: Tokenizer, chatTemplate: ChatTemplate, contextLength: Int
+    ) {
+        self.templates = templates
+        self.tokenizer = tokenizer
+        self.chatTemplate = chatTemplate
+        self.contextLength = contextLength
+    }
+
+    /// What a job's row says.
+    public struct Input: Sendable {
+        /// The job's id, which seeds its sampling unless an option does.
+        public var id: Int64
+        /// The template's name.
+        public var template: String
+        /// The document, if the template takes one.
+        public var document: String?
+        /// A JSON object of texts.
+        public var variables: String
+        /// A JSON object of ``JobOptions``.
+        public var options: String
+
+        /// Makes an input.
+        public init(id: Int64, template: String, document: String?, variables: String, options: String) {
+            self.id = id
+            self.template = template
+            self.document = document
+            self.variables = variables
+            self.options = options
+        }
+    }
+
+    /// Makes the request.
+    ///
+    /// - Throws: ``JobError`` for everything that is wrong with the job.
+    public func request(for job: Input) throws(JobError) -> GenerationRequest {
+        let template = try templates.template(named: job.template)
+        let options = try Self.options(json: job.options).over(template.options)
+        try options.validate()
+        let messages = try template.messages(
+            document: job.document, variables: Self.variables(json: job.variables))
+        let prompt: [TokenID]
+        do {
+            prompt = try tokenizer.encode(chatTemplate.render(messages))
+        } catch {
+            throw JobError(.internalFailure, "the prompt could not be tokenised: \(error)")
+        }
+        let maxTokens = options.maxTokens ?? JobOptions.defaultMaxTokens
+        try checkFit(prompt: prompt.count, maxTokens: maxTokens)
+        return GenerationRequest(
+            prompt: prompt, maxTokens: maxTokens,
+            sampling: options.sampling(defaultSeed: Int(job.id)), stopStrings: options.stop ?? [])
+    }
+
+    /// A document that leaves no room for the answer it asks for would be summarised in half a sentence: say so instead.
+    private func checkFit(prompt: Int, maxTokens: Int) throws(JobError) {
+        guard prompt + min(maxTokens, contextLength) <= contextLength else {
+            throw JobError(
+                .documentTooLong,
+                "the prompt has \(prompt) tokens and max_tokens is \(maxTokens), but the model's context is "
+                    + "\(contextLength): shorten the document or lower max_tokens")
+        }
+    }
+
+    private static func options(json: String) throws(JobError) -> JobOptions {
+        do {
+            return try JSONDecoder().decode(JobOptions.self, from: Data(json.utf8))
+        } catch let error as JobError {
+            throw error
+        } catch {
+            throw JobError(.invalidOptions, "options must be a JSON object such as {\"max_tokens\": 200}")
+        }
+    }
+
+    private static func variables(json: String) throws(JobError) -> [String: String] {
+        do {
+            return try JSONDecoder().decode([String: String].self, from: Data(json.utf8))
+        } catch {
+            throw JobError(.invalidOptions, "variables must be a JSON object of texts such as {\"language\": \"French\"}")
+        }
+    }
+}

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Engine
+import Inference
+import Kernels
+import ModelFiles
+import Tokenization
+
+/// A model with everything needed to run it.
+public struct LoadedModel: Sendable {
+    /// The weights.
+    public let model: LanguageModel
+    /// The text side.
+    public let tokenizer: Tokenizer
+    /// How conversations become prompts.
+    public let chatTemplate: ChatTemplate
+    private let threads: ThreadPool
+
+    /// Loads a model file.
+    ///
+    /// - Parameters:
+    ///   - path: A GGUF file.
+    ///   - threads: Threads that compute; 0 for as many as the machine gives.
+    /// - Throws: The reader's, the tokenizer's or the model's error, which says what is wrong with the file.
+    public init(path: String, threads: Int) throws {
+        let file = try GGUFFile(path: path)
+        tokenizer = try Tokenizer(file: file)
+        chatTemplate = try ChatTemplate(file: file)
+        self.threads = threads > 0 ? ThreadPool(threads: threads) : ThreadPool()
+        model = try LanguageModel(file: file, threads: self.threads)
+    }
+
+    /// Starts an engine on the model.
+    public func engine(_ settings: EngineSettings) throws -> GenerationEngine {
+        try GenerationEngine(model: model, tokenizer: tokenizer, threads: threads, settings: settings)
+    }
+}

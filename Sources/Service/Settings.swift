@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Engine
+
+/// Everything that can be set: from flags, `DELTAKV_*` variables, a YAML file or defaults, in that order.
+public struct Settings: Sendable {
+    /// The model: a path to a GGUF file, or the name of one that `deltakv model fetch` knows.
+    public var model: String
+    /// The engine's bounds.
+    public var engine: EngineSettings
+    /// Threads that compute; 0 means as many as the machine or its cgroup gives.
+    public var threads: Int
+    /// How this daemon takes jobs.
+    public var worker: WorkerSettings
+    /// The settings file that was read, if any.
+    public var file: String?
+}
+
+/// How a daemon takes and keeps jobs.
+public struct WorkerSettings: Sendable, Equatable {
+    /// Jobs held at once.
+    public var maxJobs: Int
+    /// How long a job stays this daemon's without a heartbeat.
+    public var lease: Duration
+    /// How often the queue is looked at when no notification comes.
+    public var poll: Duration
+    /// How long jobs may go on after SIGTERM before they are handed back.
+    public var grace: Duration
+}
+
+/// A setting that cannot be used.
+public struct SettingsError: Error, CustomStringConvertible {
+    /// What is wrong, where, and what would be right.
+    public let description: String
+}

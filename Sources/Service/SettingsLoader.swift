@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Configuration
+import Engine
+import Foundation
+import Inference
+import SystemPackage
+
+extension Settings {
+    /// The names of all settings, as they stand in the YAML file; in the environment `kv.memory` is
+    /// `DELTAKV_KV_MEMORY`.
+    public enum Key: String, CaseIterable, Sendable {
+        case model
+        case threads
+        case engineMaxSequences = "engine.max_sequences"
+        case engineRowsPerStep = "engine.rows_per_step"
+        case kvMemory = "kv.memory"
+        case kvType = "kv.type"
+        case workerMaxJobs = "worker.max_jobs"
+        case workerLease = "worker.lease"
+        case workerPoll = "worker.poll"
+        case workerGrace = "worker.grace"
+    }
+
+    /// Puts the settings together.
+    ///
+    /// - Parameters:
+    ///   - flags: What the command line gave.
+    ///   - file: The YAML file: the one named, or nil for `DELTAKV_CONFIG`, then `/etc/deltakv.yaml` if it exists.
+    ///   - environment: The environment's variables.
+    /// - Throws: ``SettingsError`` for a file that cannot be read and for the first value that cannot be used.
+    public static func load(
+        flags: [Key: String] = [:], file: String? = nil,
+        environment: [String: String] = ProcessInfo.processInfo.environment
+    ) async throws -> Settings {
+        let file = try existingFile(named: file ?? environment["DELTAKV_CONFIG"])
+        let reader = SettingsReader(try await readers(flags: flags, file: file, environment: environment))
+        let defaults = EngineSettings()
+        let settings = Settings(
+            model: try await reader.text(.model, default: ModelStore.defaultModel.name),
+            engine: EngineSettings(
+                maxSequences: try await reader.int(.engineMaxSequences, default: defaults.maxSequences, in: 1...4096),
+                rowsPerStep: try await reader.int(.engineRowsPerStep, default: defaults.rowsPerStep, in: 1...65536),
+                kvBytes: try await reader.bytes(.kvMemory, default: defaultKVBytes()),
+                kvDataType: try await reader.dataType(.kvType)),
+            threads: try await reader.int(.threads, default: 0, in: 0...1024),
+            worker: WorkerSettings(
+                maxJobs: try await reader.int(.workerMaxJobs, default: 64, in: 1...100_000),
+                lease: try await reader.duration(.workerLease, default: .seconds(60), atLeast: .seconds(3)),
+                poll: try await reader.duration(.workerPoll, default: .seconds(2), atLeast: .milliseconds(10)),
+                grace: try await reader.duration(.workerGrace, default: .seconds(30), atLeast: .zero)),
+            file: file)
+        return settings
+    }
+
+    private static func existingFile(named name: String?) throws -> String? {
+        if let name {
+            guard FileManager.default.isReadableFile(atPath: name) else {
+                throw SettingsError(description: "the settings file \(name) cannot be read: check the path")
+            }
+            return name
+        }
+        let system = "/etc/deltakv.yaml"
+        return FileManager.default.isReadableFile(atPath: system) ? system : nil
+    }
+
+    private static func readers(
+        flags: [Key: String], file: String?, environment: [String: String]
+    ) async throws -> [(source: String, reader: ConfigReader)] {
+        let flagValues = Dictionary(
+            uniqueKeysWithValues: flags.map { key, value in
+                (AbsoluteConfigKey(ConfigKey(key.rawValue)), ConfigValue(.string(value), isSecret: false))
+            })
+        var readers = [
+            ("the command line", ConfigReader(provider: InMemoryProvider(values: flagValues))),
+            (
+                "the environment",
+                ConfigReader(provider: EnvironmentVariablesProvider(environmentVariables: environment))
+                    .scoped(to: "deltakv")
+            ),
+        ]
+        if let file {
+            do {
+                let provider = try await FileProvider<YAMLSnapshot>(filePath: FilePath(file))
+                readers.append((file, ConfigReader(provider: provider)))
+            } catch {
+                throw SettingsError(description: "the settings file \(file) is not valid YAML: \(error)")
+            }
+        }
+        return readers
+    }
+
+    /// A quarter of the machine's memory, so that the weights and the page cache keep their room.
+    private static func defaultKVBytes() -> Int {
+        Int(clamping: ProcessInfo.processInfo.physicalMemory / 4)
+    }
+}
+
+/// Reads single settings and says where a bad one stands.
+private struct SettingsReader {
+    let readers: [(source: String, reader: ConfigReader)]
+
+    init(_ readers: [(source: String, reader: ConfigReader)]) { self.readers = readers }
+
+    /// The first source's value as text, whether the source holds text or a number.
+    private func find(_ key: Settings.Key) async throws -> (text: String, source: String)? {
+        let name = ConfigKey(key.rawValue)
+        for (source, reader) in readers {
+            if let text = try? await reader.fetchString(forKey: name) { return (text, source) }
+            if let number = try? await reader.fetchInt(forKey: name) { return (String(number), source) }
+            if let number = try? await reader.fetchDouble(forKey: name) { return (String(number), source) }
+        }
+        return nil
+    }
+
+    private func value<Value>(
+        _ key: Settings.Key, default fallback: Value, expected: String, parse: (String) -> Value?
+    ) async throws -> Value {
+        guard let (text, source) = try await find(key) else { return fallback }
+        guard let value = parse(text) else {
+            throw SettingsError(description: "\(key.rawValue) is '\(text)' in \(source): it must be \(expected)")
+        }
+        return value
+    }
+
+    func text(_ key: Settings.Key, default fallback: String) async throws -> String {
+        try await value(key, default: fallback, expected: "a text that is not empty") { $0.isEmpty ? nil : $0 }
+    }
+
+    func int(_ key: Settings.Key, default fallback: Int, in range: ClosedRange<Int>) async throws -> Int {
+        let expected = "a whole number from \(range.lowerBound) to \(range.upperBound)"
+        return try await value(key, default: fallback, expected: expected) {
+            Int($0).flatMap { range.contains($0) ? $0 : nil }
+        }
+    }
+
+    func bytes(_ key: Settings.Key, default fallback: Int) async throws -> Int {
+        try await value(key, default: fallback, expected: "a size of at least 1 MiB such as 4GiB") {
+            parseByteCount($0).flatMap { $0 >= 1 << 20 ? $0 : nil }
+        }
+    }
+
+    func duration(_ key: Settings.Key, default fallback: Duration, atLeast least: Duration) async throws -> Duration {
+        try await value(key, default: fallback, expected: "a duration of at least \(least), such as 30s or 500ms") {
+            parseDuration($0).flatMap { $0 >= least ? $0 : nil }
+        }
+    }
+
+    func dataType(_ key: Settings.Key) async throws -> KVDataType {
+        try await value(key, default: .float16, expected: "f16 or f32") {
+            ["f16": .float16, "f32": .float32][$0]
+        }
+    }
+}

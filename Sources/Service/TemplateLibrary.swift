@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+
+/// The job templates of a directory, by name.
+public struct TemplateLibrary: Sendable {
+    private let templates: [String: JobTemplate]
+
+    /// The templates' names, sorted.
+    public var names: [String] { templates.keys.sorted() }
+
+    /// Holds these templates.
+    public init(_ templates: [JobTemplate]) {
+        self.templates = Dictionary(templates.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    /// Reads every `*.yaml` file of a directory.
+    ///
+    /// - Throws: ``TemplateError`` that names the file, for a file that is not a template and for a name used twice.
+    public init(directory: String) throws {
+        let files: [String]
+        do {
+            files = try FileManager.default.contentsOfDirectory(atPath: directory)
+        } catch {
+            throw TemplateError("the template directory \(directory) cannot be read: \(error.localizedDescription)")
+        }
+        var templates: [String: JobTemplate] = [:]
+        for file in files.sorted() where file.hasSuffix(".yaml") {
+            let path = directory + "/" + file
+            do {
+                let template = try JobTemplate(yaml: String(contentsOfFile: path, encoding: .utf8))
+                guard templates.updateValue(template, forKey: template.name) == nil else {
+                    throw TemplateError("another file has the name '\(template.name)' already")
+                }
+            } catch {
+                throw TemplateError("\(path): \(error)")
+            }
+        }
+        self.templates = templates
+    }
+
+    /// Finds a template.
+    ///
+    /// - Throws: ``JobError`` with code `unknown_template`.
+    public func template(named name: String) throws(JobError) -> JobTemplate {
+        guard let template = templates[name] else {
+            let known = names.isEmpty ? "there are none" : "there are: " + names.joined(separator: ", ")
+            throw JobError(.unknownTemplate, "there is no template '\(name)': \(known)")
+        }
+        return template
+    }
+}

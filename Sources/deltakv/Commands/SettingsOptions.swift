@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Service
+
+/// The flags that set what the settings file and the environment can set too.
+struct SettingsOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("Settings file (YAML).", valueName: "file"))
+    var config: String?
+
+    @Option(help: ArgumentHelp("Model: a GGUF file, or a name that 'deltakv model list' shows.", valueName: "model"))
+    var model: String?
+
+    @Option(help: ArgumentHelp("Threads that compute; 0 for as many as the machine gives.", valueName: "n"))
+    var threads: String?
+
+    @Option(help: ArgumentHelp("Memory for keys and values, such as 4GiB.", valueName: "size"))
+    var kvMemory: String?
+
+    @Option(help: ArgumentHelp("Form of keys and values: f16 or f32.", valueName: "type"))
+    var kvType: String?
+
+    /// The settings in force, with more flags that a command has of its own.
+    func load(more: [Settings.Key: String?] = [:]) async throws -> Settings {
+        var flags: [Settings.Key: String?] = [
+            .model: model, .threads: threads, .kvMemory: kvMemory, .kvType: kvType,
+        ]
+        flags.merge(more) { _, new in new }
+        return try await Settings.load(flags: flags.compactMapValues { $0 }, file: config)
+    }
+}
+
+extension Settings {
+    /// Loads the model that the settings name.
+    func loadModel() throws -> LoadedModel {
+        try LoadedModel(path: ModelStore().path(of: model), threads: threads)
+    }
+}

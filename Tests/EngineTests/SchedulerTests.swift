@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Testing
+
+@testable import Engine
+
+@Suite struct SchedulerTests {
+    private let limits = Scheduler.Limits(sequences: 3, rows: 8, pageTokens: 4, pages: 10)
+
+    @Test func decodingComesFirstAndPromptsFillTheRest() {
+        var scheduler = Scheduler(limits: limits)
+        scheduler.enqueue(1, promptTokens: 3, capacity: 6)
+        #expect(scheduler.admit().map(\.id) == [1])
+        let first = scheduler.plan()
+        #expect(first == [.init(id: 1, positions: 0..<3, choosesToken: true)])
+        first.forEach { scheduler.complete($0) }
+
+        scheduler.enqueue(2, promptTokens: 10, capacity: 12)
+        _ = scheduler.admit()
+        let second = scheduler.plan()
+        #expect(
+            second == [
+                .init(id: 1, positions: 3..<4, choosesToken: true),
+                .init(id: 2, positions: 0..<7, choosesToken: false),
+            ])
+        second.forEach { scheduler.complete($0) }
+        #expect(scheduler.plan().last == .init(id: 2, positions: 7..<10, choosesToken: true))
+    }
+
+    @Test func admissionKeepsTheOrderAndThePageBudget() {
+        var scheduler = Scheduler(limits: limits)
+        scheduler.enqueue(1, promptTokens: 20, capacity: 24)  // 6 pages
+        scheduler.enqueue(2, promptTokens: 20, capacity: 24)  // 6 pages: must wait
+        scheduler.enqueue(3, promptTokens: 1, capacity: 2)  // would fit, but came later
+        #expect(scheduler.admit().map(\.id) == [1])
+        #expect(scheduler.freePages == 4)
+        #expect(scheduler.remove(1))
+        #expect(scheduler.admit().map(\.id) == [2, 3])
+        #expect(!scheduler.remove(99))
+    }
+
+    @Test func aWaitingSequenceCanBeRemoved() {
+        var scheduler = Scheduler(limits: limits)
+        scheduler.enqueue(1, promptTokens: 4, capacity: 8)
+        #expect(!scheduler.remove(1))
+        #expect(scheduler.isEmpty)
+        #expect(scheduler.plan().isEmpty)
+    }
+
+    /// Over random arrivals and departures: pages are conserved, rows stay in bounds, every sequence's positions come
+    /// once each and in order, and everything ends.
+    @Test(arguments: 0..<50) func randomCoursesKeepTheRules(seed: Int) {
+        var random = SplitMix64(seed: UInt64(seed), stream: 0)
+        var scheduler = Scheduler(limits: limits)
+        var computed: [UInt64: Int] = [:]
+        var held: [UInt64: Int] = [:]
+        var left: [UInt64: Int] = [:]
+        var nextID: UInt64 = 0
+        for step in 0..<200 {
+            if step < 100, Int.random(in: 0..<3, using: &random) == 0 {
+                nextID += 1
+                let prompt = Int.random(in: 1...30, using: &random)
+                let output = Int.random(in: 1...10, using: &random)
+                scheduler.enqueue(nextID, promptTokens: prompt, capacity: prompt + output)
+                computed[nextID] = 0
+                left[nextID] = output
+            }
+            for (id, pages) in scheduler.admit() { held[id] = pages }
+            #expect(held.values.reduce(0, +) + scheduler.freePages == limits.pages)
+            #expect(held.count <= limits.sequences)
+            let work = scheduler.plan()
+            #expect(work.reduce(0) { $0 + $1.positions.count } <= limits.rows)
+            #expect(work.isEmpty == held.isEmpty)
+            for item in work {
+                #expect(computed[item.id] == item.positions.lowerBound)
+                computed[item.id] = item.positions.upperBound
+                scheduler.complete(item)
+                if item.choosesToken { left[item.id]! -= 1 }
+                if left[item.id] == 0 {
+                    #expect(scheduler.remove(item.id))
+                    held[item.id] = nil
+                }
+            }
+        }
+        while !scheduler.isEmpty {
+            for (id, pages) in scheduler.admit() { held[id] = pages }
+            for item in scheduler.plan() {
+                scheduler.complete(item)
+                if item.choosesToken { left[item.id]! -= 1 }
+                if left[item.id] == 0 {
+                    scheduler.remove(item.id)
+                    held[item.id] = nil
+                }
+            }
+        }
+        #expect(scheduler.freePages == limits.pages)
+    }
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Testing
+
+@testable import Service
+
+@Suite struct SettingsTests {
+    private func withFile<T>(_ yaml: String, _ body: (String) async throws -> T) async throws -> T {
+        let file = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString + ".yaml")
+        try Data(yaml.utf8).write(to: file)
+        defer { try? FileManager.default.removeItem(at: file) }
+        return try await body(file.path)
+    }
+
+    @Test func flagsGoOverTheEnvironmentOverTheFileOverDefaults() async throws {
+        try await withFile(
+            """
+            threads: 3
+            kv:
+              memory: 1GiB
+              type: f32
+            worker:
+              lease: 90s
+              poll: 5s
+              max_jobs: 7
+            """
+        ) { file in
+            let settings = try await Settings.load(
+                flags: [.workerLease: "10s"], file: file,
+                environment: ["DELTAKV_WORKER_LEASE": "20s", "DELTAKV_KV_MEMORY": "2GiB"])
+            #expect(settings.worker.lease == .seconds(10))
+            #expect(settings.engine.kvBytes == 2 << 30)
+            #expect(settings.engine.kvDataType == .float32)
+            #expect(settings.worker.poll == .seconds(5))
+            #expect(settings.worker.maxJobs == 7)
+            #expect(settings.threads == 3)
+            #expect(settings.worker.grace == .seconds(30))
+            #expect(settings.file == file)
+        }
+    }
+
+    @Test(arguments: [
+        ("DELTAKV_WORKER_MAX_JOBS", "abc", "worker.max_jobs"), ("DELTAKV_WORKER_MAX_JOBS", "0", "worker.max_jobs"),
+        ("DELTAKV_KV_MEMORY", "12 parsecs", "kv.memory"), ("DELTAKV_KV_TYPE", "f8", "kv.type"),
+        ("DELTAKV_WORKER_LEASE", "-3s", "worker.lease"),
+    ])
+    func aBadValueIsNamedWithItsSource(variable: String, value: String, key: String) async {
+        await #expect {
+            try await Settings.load(environment: [variable: value])
+        } throws: {
+            "\($0)".contains(key) && "\($0)".contains(value) && "\($0)".contains("environment")
+        }
+    }
+
+    @Test func aFileThatIsNamedMustBeThere() async {
+        await #expect(throws: SettingsError.self) {
+            try await Settings.load(file: "/does/not/exist.yaml", environment: [:])
+        }
+    }
+
+    @Test func brokenYAMLIsAClearError() async throws {
+        try await withFile("a: [") { file in
+            await #expect {
+                try await Settings.load(file: file, environment: [:])
+            } throws: {
+                "\($0)".contains(file)
+            }
+        }
+    }
+
+    @Test func unitsAreRead() {
+        #expect(parseByteCount("4GiB") == 4 << 30)
+        #expect(parseByteCount("1.5 kB") == 1500)
+        #expect(parseByteCount("77") == 77)
+        #expect(parseByteCount("GiB") == nil)
+        #expect(parseByteCount("-1") == nil)
+        #expect(parseByteCount("1e99GiB") == nil)
+        #expect(parseDuration("500ms") == .milliseconds(500))
+        #expect(parseDuration("2m") == .seconds(120))
+        #expect(parseDuration("soon") == nil)
+        #expect(formatByteCount(1536) == "1.5 KiB")
+    }
+}
