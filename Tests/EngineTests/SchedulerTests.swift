@@ -10,7 +10,8 @@ import Testing
     @Test func decodingComesFirstAndPromptsFillTheRest() {
         var scheduler = Scheduler(limits: limits)
         scheduler.enqueue(1, promptTokens: 3, capacity: 6)
-        #expect(scheduler.admit().map(\.id) == [1])
+        let admitted = scheduler.admit().map(\.id)
+        #expect(admitted == [1])
         let first = scheduler.plan()
         #expect(first == [.init(id: 1, positions: 0..<3, choosesToken: true)])
         first.forEach { scheduler.complete($0) }
@@ -32,17 +33,22 @@ import Testing
         scheduler.enqueue(1, promptTokens: 20, capacity: 24)  // 6 pages
         scheduler.enqueue(2, promptTokens: 20, capacity: 24)  // 6 pages: must wait
         scheduler.enqueue(3, promptTokens: 1, capacity: 2)  // would fit, but came later
-        #expect(scheduler.admit().map(\.id) == [1])
+        let admitted = scheduler.admit().map(\.id)
+        #expect(admitted == [1])
         #expect(scheduler.freePages == 4)
-        #expect(scheduler.remove(1))
-        #expect(scheduler.admit().map(\.id) == [2, 3])
-        #expect(!scheduler.remove(99))
+        let isRunning = scheduler.remove(1)
+        #expect(isRunning)
+        let later = scheduler.admit().map(\.id)
+        #expect(later == [2, 3])
+        let isKnown = scheduler.remove(99)
+        #expect(!isKnown)
     }
 
     @Test func aWaitingSequenceCanBeRemoved() {
         var scheduler = Scheduler(limits: limits)
         scheduler.enqueue(1, promptTokens: 4, capacity: 8)
-        #expect(!scheduler.remove(1))
+        let isRunning = scheduler.remove(1)
+        #expect(!isRunning)
         #expect(scheduler.isEmpty)
         #expect(scheduler.plan().isEmpty)
     }
@@ -77,7 +83,8 @@ import Testing
                 scheduler.complete(item)
                 if item.choosesToken { left[item.id]! -= 1 }
                 if left[item.id] == 0 {
-                    #expect(scheduler.remove(item.id))
+                    let isRunning = scheduler.remove(item.id)
+                    #expect(isRunning)
                     held[item.id] = nil
                 }
             }
