@@ -7,6 +7,11 @@ struct Workload: ExpressibleByArgument, Equatable, Sendable {
     var batch: Int
     var prompt: Int
 
+    init(batch: Int, prompt: Int) {
+        self.batch = batch
+        self.prompt = prompt
+    }
+
     init?(argument: String) {
         let parts = argument.split(separator: "x", omittingEmptySubsequences: false).map { Int($0) }
         guard parts.count == 2, let batch = parts[0], let prompt = parts[1], batch > 0, prompt > 0 else { return nil }
@@ -20,6 +25,8 @@ struct Workload: ExpressibleByArgument, Equatable, Sendable {
 /// A list of workloads: `1x4000,8x4000`.
 struct WorkloadList: ExpressibleByArgument, Equatable, Sendable {
     var workloads: [Workload]
+
+    init(workloads: [Workload]) { self.workloads = workloads }
 
     init?(argument: String) {
         let parsed = argument.split(separator: ",", omittingEmptySubsequences: false).map {

@@ -13,10 +13,13 @@ struct BenchCommand: AsyncParsableCommand {
             ignored. prefill = B*N / time to one new token; decode = B*(gen-1) / (time to gen tokens - time to one).
             """)
 
+    static let defaultWork = WorkloadList(
+        workloads: [(1, 512), (1, 4000), (8, 4000), (1, 7000)].map { Workload(batch: $0, prompt: $1) })
+
     @OptionGroup var settings: SettingsOptions
 
     @Option(help: ArgumentHelp("Workloads.", valueName: "BxN,BxN"))
-    var work = WorkloadList(argument: "1x512,1x4000,8x4000,1x7000")!  // parses, as a test shows
+    var work = BenchCommand.defaultWork
 
     @Option(help: ArgumentHelp("Tokens generated for each prompt; at least 2.", valueName: "n"))
     var gen = 33
