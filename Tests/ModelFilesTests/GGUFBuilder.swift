@@ -44,9 +44,14 @@ struct GGUFBuilder {
     }
 }
 
+/// Where tests put short-lived files: in memory where the machine offers that, because they make thousands.
+private let scratch =
+    FileManager.default.isWritableFile(atPath: "/dev/shm")
+    ? URL(fileURLWithPath: "/dev/shm") : FileManager.default.temporaryDirectory
+
 /// Opens bytes as a file, which is gone again when this returns: a mapping outlives its name.
 func open(_ bytes: [UInt8]) throws -> GGUFFile {
-    let url = FileManager.default.temporaryDirectory.appendingPathComponent("deltakv-\(UUID().uuidString).gguf")
+    let url = scratch.appendingPathComponent("deltakv-\(UUID().uuidString).gguf")
     defer { try? FileManager.default.removeItem(at: url) }
     try Data(bytes).write(to: url)
     return try GGUFFile(path: url.path)
