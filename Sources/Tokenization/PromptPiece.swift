@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// A part of a prompt. Only templates write control pieces, so no text can forge one.
+public enum PromptPiece: Equatable, Sendable {
+    /// Text, taken as it is: what looks like a control token in it stays text.
+    case text(String)
+    /// The control token of this name, such as `<|im_end|>`.
+    case control(String)
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+import ModelFiles
+
+/// The tokens of a byte-level BPE vocabulary: the bytes each stands for, and which are control tokens.
+final class Vocabulary: Sendable {
+    /// What the format says about a token; raw values are its own.
+    enum Kind: UInt8 {
+        case normal = 1
+        case unknown = 2
+        case control = 3
+        case userDefined = 4
+        case unused = 5
+        case byte = 6
+    }
+
+    let count: Int
+    /// The control tokens, and those that the model's makers added to the vocabulary, by their text.
+    let controlTokens: [String: TokenID]
+
+    /// The bytes of all tokens, one after another.
+    private let bytes: [UInt8]
+    /// Where each token's bytes start, and the end of the last.
+    private let starts: [Int]
+    private let kinds: [Kind]
+    /// The tokens that text can become, by their bytes.
+    private let words: HashedIndex
+
+    /// Reads the vocabulary of a file.
+    init(file: GGUFFile) throws {
+        let tokens = try file.metadata.strings("tokenizer.ggml.tokens")
+        let kinds = try Self.kinds(file, count: tokens.count)
+        guard !tokens.isEmpty, tokens.count <= Int(Int32.max) / 4 else {
+            throw TokenizerError.malformedVocabulary(path: file.path, "the vocabulary has \(tokens.count) tokens")
+        }
+        var bytes: [UInt8] = []
+        var starts = [0]
+        var words = HashedIndex(capacity: tokens.count)
+        var controlTokens: [String: TokenID] = [:]
+        starts.reserveCapacity(tokens.count + 1)
+        for (id, token) in tokens.enumerated() {
+            let start = bytes.count
+            let isControl = kinds[id] == .control
+            if isControl || kinds[id] == .userDefined { controlTokens[token] = TokenID(id) }
+            let isWord = !isControl && ByteAlphabet.append(token[...], to: &bytes)
+            if !isWord { bytes.append(contentsOf: token.utf8) }
+            starts.append(bytes.count)
+            guard isWord else { continue }
+            bytes.withUnsafeBytes { all in
+                let word = UnsafeRawBufferPointer(rebasing: all[start...])
+                words.insert(id, hash: HashedIndex.hash(word)) {
+                    word.elementsEqual(all[starts[$0]..<starts[$0 + 1]])
+                }
+            }
+        }
+        self.count = tokens.count
+        self.bytes = bytes
+        self.starts = starts
+        self.kinds = kinds
+        self.words = words
+        self.controlTokens = controlTokens
+    }
+
+    private static func kinds(_ file: GGUFFile, count: Int) throws -> [Kind] {
+        let key = "tokenizer.ggml.token_type"
+        guard let raw = try file.metadata.intsIfPresent(key) else { return Array(repeating: .normal, count: count) }
+        guard raw.count == count else {
+            throw TokenizerError.malformedVocabulary(
+                path: file.path, "the vocabulary has \(count) tokens but \(raw.count) token types")
+        }
+        return try raw.map { value in
+            guard let kind = UInt8(exactly: value).flatMap(Kind.init) else {
+                throw TokenizerError.malformedVocabulary(path: file.path, "a token has the unknown type \(value)")
+            }
+            return kind
+        }
+    }
+
+    /// The token that text of these bytes can become, nil where there is none. Never a control token.
+    @inline(__always)
+    func word(_ word: UnsafeRawBufferPointer) -> TokenID? {
+        let found = bytes.withUnsafeBytes { all in
+            words.find(hash: HashedIndex.hash(word)) { id in
+                let start = starts[id]
+                let length = starts[id + 1] - start
+                guard length == word.count else { return false }
+                for index in 0..<length where all[start + index] != word[index] { return false }
+                return true
+            }
+        }
+        return found.map(TokenID.init)
+    }
+
+    /// Whether an id is that of a control token.
+    func isControl(_ id: TokenID) -> Bool { kinds.indices.contains(Int(id)) && kinds[Int(id)] == .control }
+
+    /// The bytes that a token stands for in text: none for control tokens and for ids outside the vocabulary.
+    func bytes(of id: TokenID) -> ArraySlice<UInt8> {
+        guard kinds.indices.contains(Int(id)), kinds[Int(id)] != .control else { return [] }
+        return bytes[starts[Int(id)]..<starts[Int(id) + 1]]
+    }
+}
