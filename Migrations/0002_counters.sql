@@ -55,25 +55,22 @@ SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET jit = off
 AS $$
-DECLARE
-    batch record;
 BEGIN
     PERFORM FROM deltakv.queue q WHERE q.batch_id = announce_if_finished.batch_id
     ORDER BY q.job_id DESC LIMIT 1 FOR KEY SHARE SKIP LOCKED;
     IF FOUND THEN
         RETURN;
     END IF;
-    SELECT b.tenant, b.name INTO batch FROM deltakv.batches b
-    WHERE b.batch_id = announce_if_finished.batch_id FOR NO KEY UPDATE;
+    PERFORM FROM deltakv.batches b WHERE b.batch_id = announce_if_finished.batch_id FOR NO KEY UPDATE;
     PERFORM FROM deltakv.queue q WHERE q.batch_id = announce_if_finished.batch_id ORDER BY q.job_id DESC LIMIT 1;
     IF NOT FOUND THEN
-        PERFORM pg_notify('deltakv_batch', json_build_object(
-            'batch_id', batch_id, 'tenant', left(batch.tenant, 1000), 'batch', left(batch.name, 1000))::text);
+        -- The number, not the name: any login may listen, and a payload of more than 8,000 bytes would be an error.
+        PERFORM pg_notify('deltakv_batch', announce_if_finished.batch_id::text);
     END IF;
 END
 $$;
 COMMENT ON FUNCTION deltakv.announce_if_finished(integer) IS
-    'Sends the batch to listeners on deltakv_batch when none of its jobs is left in the queue.';
+    'Sends the batch''s number to listeners on deltakv_batch when none of its jobs is left in the queue.';
 
 CREATE TRIGGER count_new_outcomes AFTER INSERT ON deltakv.outcomes REFERENCING NEW TABLE AS changed
 FOR EACH STATEMENT EXECUTE FUNCTION deltakv.count_outcomes();

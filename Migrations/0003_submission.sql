@@ -19,7 +19,7 @@ FOR EACH STATEMENT EXECUTE FUNCTION deltakv.announce_jobs();
 
 CREATE FUNCTION deltakv.caller() RETURNS text
 LANGUAGE sql STABLE
-AS $$ SELECT coalesce(nullif(pg_catalog.current_setting('role'), 'none'), session_user) $$;
+RETURN coalesce(nullif(pg_catalog.current_setting('role'), 'none'), session_user);
 COMMENT ON FUNCTION deltakv.caller() IS
     'The role that the session acts as, the same inside and outside of functions that run with their owner''s rights.';
 
@@ -46,7 +46,7 @@ COMMENT ON FUNCTION deltakv.batch_id_for(text, text) IS 'Finds the batch, or mak
 
 CREATE FUNCTION deltakv.input_bytes(document text, variables jsonb) RETURNS integer
 LANGUAGE sql STABLE
-AS $$ SELECT coalesce(octet_length(document), 0) + pg_column_size(variables) $$;
+RETURN coalesce(pg_catalog.octet_length(document), 0) + pg_catalog.pg_column_size(variables);
 COMMENT ON FUNCTION deltakv.input_bytes(text, jsonb) IS 'The size of a job''s inputs, without reading a stored document.';
 
 CREATE FUNCTION deltakv.submit(

@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 
 -- How attempts end. Every function here takes the fencing tokens that the claims gave, changes only jobs whose running
--- attempt has that token, and returns for every job asked about the state it put it in, or null where it refused.
+-- attempt has that token, and returns for every job asked about the state that this put it in, or null where the attempt
+-- was no longer the caller's to end.
 
 CREATE FUNCTION deltakv.retry_delay(attempt integer) RETURNS interval
 LANGUAGE sql VOLATILE
@@ -24,9 +25,14 @@ AS $$
 BEGIN
     RETURN QUERY
     WITH answers AS MATERIALIZED (
-        SELECT r.job_id, r.token, s.state
+        SELECT r.job_id, r.token, coalesce(s.state, o.state) AS state
         FROM unnest(answer.job_ids, answer.tokens) AS r (job_id, token)
         LEFT JOIN unnest(answer.settled, answer.states) AS s (job_id, state) ON s.job_id = r.job_id
+        -- The same call made twice, as after a lost connection, gets the same answer.
+        LEFT JOIN LATERAL (
+            SELECT o.state FROM deltakv.outcomes o
+            WHERE s.state IS NULL AND o.job_id = r.job_id AND o.token = r.token
+        ) o ON true
     ), logged AS (
         INSERT INTO deltakv.job_events (job_id, worker_id, token, event)
         SELECT a.job_id, answer.worker_id, a.token, 'fenced' FROM answers a
@@ -41,7 +47,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION deltakv.answer(bigint, bigint[], bigint[], bigint[], deltakv.job_state[]) IS
-    'Says for each job asked about the state it was put in, and counts as fenced those that were not.';
+    'Says for each job asked about the state that its attempt ended in, and counts as fenced those without.';
 
 CREATE FUNCTION deltakv.complete(
     worker_id bigint,

@@ -52,6 +52,7 @@ CREATE VIEW deltakv.batch_progress AS
 SELECT
     b.name AS batch,
     b.tenant,
+    b.batch_id,
     w.scheduled,
     w.available,
     w.running,
@@ -97,6 +98,7 @@ CROSS JOIN LATERAL (
 COMMENT ON VIEW deltakv.batch_progress IS
     'How far each batch is: jobs by state, tokens of finished jobs, rate and expected end. Quick however many jobs have '
     'finished: SELECT * FROM deltakv.batch_progress WHERE batch = ''q3''.';
+COMMENT ON COLUMN deltakv.batch_progress.batch_id IS 'What NOTIFY deltakv_batch carries when the batch has ended.';
 COMMENT ON COLUMN deltakv.batch_progress.percent IS 'Share of the jobs that have ended, in whatever way.';
 COMMENT ON COLUMN deltakv.batch_progress.created_at IS 'When the first job was submitted.';
 COMMENT ON COLUMN deltakv.batch_progress.jobs_per_second IS
