@@ -11,13 +11,24 @@ final class ActiveJobs: Sendable {
         case cancelled
         /// The lease went to somebody else, or the job was removed: nothing may be written.
         case leaseLost
+        /// The attempt ran longer than it may.
+        case deadlinePassed
         /// The daemon is stopping.
         case shutdown
+
+        init(_ reason: HeartbeatSignal.Reason) {
+            self =
+                switch reason {
+                case .lost: .leaseLost
+                case .cancel: .cancelled
+                case .timeout: .deadlinePassed
+                }
+        }
     }
 
     /// A job and where it is in the engine.
     struct Entry: Sendable {
-        let lease: JobLease
+        let lease: Lease
         let ticket: UInt64
         /// Whether its prompt is done: it decodes.
         var isDecoding = false
@@ -31,9 +42,7 @@ final class ActiveJobs: Sendable {
     /// Jobs whose prompt is not done.
     var inPrefill: Int { entries.withLock { $0.values.count { !$0.isDecoding } } }
 
-    func ticket(of jobID: Int64) -> UInt64? { entries.withLock { $0[jobID]?.ticket } }
-
-    func add(_ lease: JobLease, ticket: UInt64) {
+    func add(_ lease: Lease, ticket: UInt64) {
         entries.withLock { $0[lease.jobID] = Entry(lease: lease, ticket: ticket) }
     }
 

@@ -5,7 +5,6 @@ import JobQueue
 import Logging
 import PostgreSQL
 import ServiceLifecycle
-import Synchronization
 
 /// Takes jobs from the queue, runs them in one batch and writes each result the moment it is there.
 public final class Daemon: ServiceLifecycle.Service {
@@ -21,23 +20,22 @@ public final class Daemon: ServiceLifecycle.Service {
     private static let lookahead = 4
 
     private let queue: JobQueue
+    private let worker: JobWorker
     private let runner: JobRunner
     private let active: ActiveJobs
     private let settings: WorkerSettings
     private let mode: Mode
     private let logger: Logger
-    private let counters: StatusCounters
 
-    /// Makes a daemon of its parts.
+    /// Makes a daemon of its parts. The engine is stopped when the daemon has ended.
     public init(
-        queue: JobQueue, engine: GenerationEngine, preparer: JobPreparer, settings: WorkerSettings, mode: Mode,
-        logger: Logger
+        queue: JobQueue, worker: JobWorker, engine: GenerationEngine, preparer: JobPreparer,
+        settings: WorkerSettings, mode: Mode, logger: Logger
     ) {
         active = ActiveJobs()
-        counters = StatusCounters()
-        runner = JobRunner(
-            queue: queue, engine: engine, preparer: preparer, active: active, counters: counters, logger: logger)
+        runner = JobRunner(worker: worker, engine: engine, preparer: preparer, active: active, logger: logger)
         self.queue = queue
+        self.worker = worker
         self.settings = settings
         self.mode = mode
         self.logger = logger
@@ -49,17 +47,20 @@ public final class Daemon: ServiceLifecycle.Service {
     /// Works until it is shut down or, when draining, until nothing is left.
     public func run() async throws {
         let (wakes, wake) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
-        wake.yield()
+        logger.info("Ready for jobs.", metadata: ["worker": "\(worker.id)"])
         await withGracefulShutdownHandler {
             await withTaskGroup(of: Void.self) { background in
-                background.addTask { await self.relayQueueWakes(to: wake) }
-                background.addTask { await self.sendHeartbeats() }
+                background.addTask { await self.followQueue(wake: wake) }
+                background.addTask { await self.keepLeases() }
                 await self.work(wakes: wakes, wake: wake)
                 background.cancelAll()
             }
         } onGracefulShutdown: {
             wake.yield()
         }
+        runner.engine.stop()
+        try await worker.retire()
+        logger.info("Done.", metadata: ["completed": "\(status.completed)", "failed": "\(status.failed)"])
     }
 
     /// Claims and runs jobs until it is time to end, then brings those under way to an end.
@@ -67,9 +68,9 @@ public final class Daemon: ServiceLifecycle.Service {
         await withDiscardingTaskGroup { jobs in
             for await _ in wakes {
                 if Task.isShuttingDownGracefully || Task.isCancelled { break }
-                for job in await claim() {
+                for (job, ticket) in await claim() {
                     jobs.addTask {
-                        await self.runner.run(job) { wake.yield() }
+                        await self.runner.run(job, ticket: ticket) { wake.yield() }
                         wake.yield()
                     }
                 }
@@ -79,13 +80,15 @@ public final class Daemon: ServiceLifecycle.Service {
         }
     }
 
-    private func claim() async -> [ClaimedJob] {
+    private func claim() async -> [(ClaimedJob, ticket: UInt64)] {
         let room = min(settings.maxJobs - active.count, Self.lookahead - active.inPrefill)
         guard room > 0 else { return [] }
         do {
-            let claimed = try await queue.claim(limit: room, lease: settings.lease)
-            for job in claimed { active.add(job.lease, ticket: runner.ticket()) }
-            return claimed
+            return try await worker.claim(room, lease: settings.lease).map { job in
+                let ticket = runner.engine.ticket()
+                active.add(job.lease, ticket: ticket)
+                return (job, ticket)
+            }
         } catch {
             logger.warning("The queue cannot be read; trying again.", metadata: ["error": "\(error)"])
             return []
@@ -94,8 +97,8 @@ public final class Daemon: ServiceLifecycle.Service {
 
     private func isDrained() async -> Bool {
         do {
-            let unfinished = try await queue.unfinishedCount()
-            counters.update { $0.unfinished = unfinished }
+            let unfinished = try await queue.unfinished().total
+            runner.counters.update { $0.unfinished = unfinished }
             return unfinished == 0 && active.count == 0
         } catch {
             logger.warning("The queue cannot be counted; trying again.", metadata: ["error": "\(error)"])
@@ -107,29 +110,47 @@ public final class Daemon: ServiceLifecycle.Service {
     private func handBack() async {
         let deadline = ContinuousClock.now + settings.grace
         while active.count > 0, ContinuousClock.now < deadline {
-            // Structured sleep ends at once when the group is cancelled; the jobs then end with it.
+            // The sleep ends at once when the process is cancelled, and the grace time with it.
             guard (try? await Task.sleep(for: .milliseconds(50))) != nil else { break }
         }
         for entry in active.all { runner.interrupt(entry.lease.jobID, .shutdown) }
     }
 
-    /// Passes on what wakes the queue: notifications and the poll clock.
-    private func relayQueueWakes(to wake: AsyncStream<Void>.Continuation) async {
-        for await _ in queue.wakeUps(pollInterval: settings.poll) { wake.yield() }
+    /// Passes on what wakes the queue, and sees to leases that ran out and jobs that were cancelled.
+    private func followQueue(wake: AsyncStream<Void>.Continuation) async {
+        for await reason in queue.wakeUps(pollInterval: settings.poll) {
+            switch reason {
+            case .cancelRequested: await sendHeartbeat()
+            case .jobsAvailable: break
+            case .poll: await rescue()
+            }
+            wake.yield()
+        }
     }
 
-    /// Keeps the leases, writes progress and learns what is cancelled or lost.
-    private func sendHeartbeats() async {
-        while (try? await Task.sleep(for: settings.lease / 4)) != nil {
-            let beats = active.all.map(runner.heartbeat)
-            guard !beats.isEmpty else { continue }
-            do {
-                let reply = try await queue.heartbeat(beats, lease: settings.lease)
-                for jobID in reply.lost { runner.interrupt(jobID, .leaseLost) }
-                for jobID in reply.cancelRequested { runner.interrupt(jobID, .cancelled) }
-            } catch {
-                logger.warning("The heartbeat failed; trying again.", metadata: ["error": "\(error)"])
+    private func rescue() async {
+        do {
+            let rescued = try await queue.rescue()
+            if !rescued.isEmpty {
+                logger.notice("Took jobs from workers that vanished.", metadata: ["jobs": "\(rescued.count)"])
             }
+        } catch {
+            logger.warning("Leases could not be checked; trying again.", metadata: ["error": "\(error)"])
+        }
+    }
+
+    private func keepLeases() async {
+        while (try? await Task.sleep(for: settings.lease / 4)) != nil { await sendHeartbeat() }
+    }
+
+    /// Keeps the leases, writes progress and takes off the engine what must not go on.
+    private func sendHeartbeat() async {
+        do {
+            for signal in try await worker.heartbeat(runner.progress, lease: settings.lease) {
+                runner.interrupt(signal.jobID, ActiveJobs.Interruption(signal.reason))
+            }
+        } catch {
+            logger.warning("The heartbeat failed; trying again.", metadata: ["error": "\(error)"])
         }
     }
 }

@@ -38,14 +38,14 @@ public struct JobOptions: Sendable, Equatable, Codable {
         let names = try decoder.container(keyedBy: AnyKey.self).allKeys.map(\.stringValue)
         if let unknown = names.sorted().first(where: { CodingKeys(rawValue: $0) == nil }) {
             let known = CodingKeys.allCases.map(\.rawValue).joined(separator: ", ")
-            throw JobError(.invalidOptions, "there is no option '\(unknown)': the options are \(known)")
+            throw JobFault(.invalidOptions, "there is no option '\(unknown)': the options are \(known)")
         }
         let values = try decoder.container(keyedBy: CodingKeys.self)
         func value<Value: Decodable>(_ key: CodingKeys, _ expected: String) throws -> Value? {
             do {
                 return try values.decodeIfPresent(Value.self, forKey: key)
             } catch {
-                throw JobError(.invalidOptions, "option '\(key.rawValue)' must be \(expected)")
+                throw JobFault(.invalidOptions, "option '\(key.rawValue)' must be \(expected)")
             }
         }
         maxTokens = try value(.maxTokens, "a whole number")
@@ -69,19 +69,19 @@ public struct JobOptions: Sendable, Equatable, Codable {
     }
 
     /// Checks the ranges.
-    public func validate() throws(JobError) {
+    public func validate() throws(JobFault) {
         if let maxTokens, maxTokens < 1 {
-            throw JobError(.invalidOptions, "max_tokens must be at least 1, not \(maxTokens)")
+            throw JobFault(.invalidOptions, "max_tokens must be at least 1, not \(maxTokens)")
         }
         if let stop {
             guard stop.count <= 16, stop.allSatisfy({ !$0.isEmpty && $0.utf8.count <= 1024 }) else {
-                throw JobError(.invalidOptions, "stop takes at most 16 texts of 1 to 1,024 bytes")
+                throw JobFault(.invalidOptions, "stop takes at most 16 texts of 1 to 1,024 bytes")
             }
         }
         do {
             try sampling(defaultSeed: 0).validate()
         } catch {
-            throw JobError(error)
+            throw JobFault(error)
         }
     }
 

@@ -46,8 +46,8 @@ public struct JobPreparer: Sendable {
 
     /// Makes the request.
     ///
-    /// - Throws: ``JobError`` for everything that is wrong with the job.
-    public func request(for job: Input) throws(JobError) -> GenerationRequest {
+    /// - Throws: ``JobFault`` for everything that is wrong with the job.
+    public func request(for job: Input) throws(JobFault) -> GenerationRequest {
         let template = try templates.template(named: job.template)
         let options = try Self.options(json: job.options).over(template.options)
         try options.validate()
@@ -57,7 +57,7 @@ public struct JobPreparer: Sendable {
         do {
             prompt = try tokenizer.encode(chatTemplate.render(messages))
         } catch {
-            throw JobError(.internalFailure, "the prompt could not be tokenised: \(error)")
+            throw JobFault(.internalFailure, "the prompt could not be tokenised: \(error)")
         }
         let maxTokens = options.maxTokens ?? JobOptions.defaultMaxTokens
         try checkFit(prompt: prompt.count, maxTokens: maxTokens)
@@ -67,30 +67,30 @@ public struct JobPreparer: Sendable {
     }
 
     /// A document that leaves no room for the answer it asks for would be summarised in half a sentence: say so instead.
-    private func checkFit(prompt: Int, maxTokens: Int) throws(JobError) {
+    private func checkFit(prompt: Int, maxTokens: Int) throws(JobFault) {
         guard prompt + min(maxTokens, contextLength) <= contextLength else {
-            throw JobError(
+            throw JobFault(
                 .documentTooLong,
                 "the prompt has \(prompt) tokens and max_tokens is \(maxTokens), but the model's context is "
                     + "\(contextLength): shorten the document or lower max_tokens")
         }
     }
 
-    private static func options(json: String) throws(JobError) -> JobOptions {
+    private static func options(json: String) throws(JobFault) -> JobOptions {
         do {
             return try JSONDecoder().decode(JobOptions.self, from: Data(json.utf8))
-        } catch let error as JobError {
+        } catch let error as JobFault {
             throw error
         } catch {
-            throw JobError(.invalidOptions, "options must be a JSON object such as {\"max_tokens\": 200}")
+            throw JobFault(.invalidOptions, "options must be a JSON object such as {\"max_tokens\": 200}")
         }
     }
 
-    private static func variables(json: String) throws(JobError) -> [String: String] {
+    private static func variables(json: String) throws(JobFault) -> [String: String] {
         do {
             return try JSONDecoder().decode([String: String].self, from: Data(json.utf8))
         } catch {
-            throw JobError(.invalidOptions, "variables must be a JSON object of texts such as {\"language\": \"French\"}")
+            throw JobFault(.invalidOptions, "variables must be a JSON object of texts such as {\"language\": \"French\"}")
         }
     }
 }

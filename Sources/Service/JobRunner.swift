@@ -3,38 +3,43 @@
 import Engine
 import JobQueue
 import Logging
-import PostgreSQL
 
-/// Runs one claimed job to its end and writes what came of it.
+/// Runs claimed jobs to their end and writes what came of them.
 struct JobRunner: Sendable {
-    let queue: JobQueue
+    let worker: JobWorker
     let engine: GenerationEngine
     let preparer: JobPreparer
     let active: ActiveJobs
-    let counters: StatusCounters
+    let counters = StatusCounters()
     let logger: Logger
+
+    init(worker: JobWorker, engine: GenerationEngine, preparer: JobPreparer, active: ActiveJobs, logger: Logger) {
+        self.worker = worker
+        self.engine = engine
+        self.preparer = preparer
+        self.active = active
+        self.logger = logger
+    }
 
     /// What was done so far, the running jobs' progress included.
     var status: DaemonStatus {
         var status = counters.current
-        let entries = active.all
-        status.active = entries.count
-        for progress in entries.compactMap({ engine.progress(of: $0.ticket) }) {
-            status.promptTokens += progress.promptTokens
-            status.outputTokens += progress.outputTokens
+        for job in progress {
+            status.active += 1
+            status.promptTokens += job.promptTokens
+            status.outputTokens += job.outputTokens
         }
         return status
     }
 
-    /// A name for a job's request in the engine.
-    func ticket() -> UInt64 { engine.ticket() }
-
-    /// What the queue is told about a job under way.
-    func heartbeat(for entry: ActiveJobs.Entry) -> JobHeartbeat {
-        let progress = engine.progress(of: entry.ticket)
-        return JobHeartbeat(
-            lease: entry.lease, promptTokensDone: progress?.promptTokens ?? 0,
-            outputTokensDone: progress?.outputTokens ?? 0)
+    /// How far each job under way is.
+    var progress: [JobProgress] {
+        active.all.map { entry in
+            let progress = engine.progress(of: entry.ticket)
+            return JobProgress(
+                lease: entry.lease, promptTokens: progress?.promptTokens ?? 0,
+                outputTokens: progress?.outputTokens ?? 0)
+        }
     }
 
     /// Takes a job off the engine; its task then ends it according to the reason.
@@ -42,64 +47,70 @@ struct JobRunner: Sendable {
         if let ticket = active.interrupt(jobID, reason) { engine.cancel(ticket) }
     }
 
-    /// Runs a job that is in `active` and takes it out again when its outcome is written.
+    /// Runs a job that is in `active`, and takes it out again when its outcome is written.
     ///
     /// - Parameter onDecoding: Is called when the prompt is done, and the engine could take another.
-    func run(_ job: ClaimedJob, onDecoding: @escaping @Sendable () -> Void) async {
-        defer { active.remove(job.lease.jobID) }
-        guard let ticket = active.ticket(of: job.lease.jobID) else { return }
+    func run(_ job: ClaimedJob, ticket: UInt64, onDecoding: @escaping @Sendable () -> Void) async {
+        let lease = job.lease
+        defer { active.remove(lease.jobID) }
         do {
-            let request = try preparer.request(for: job)
+            let request = try preparer.request(for: JobPreparer.Input(job))
             let generation = try await engine.generate(request, ticket: ticket) { _ in
-                if active.markDecoding(job.lease.jobID) { onDecoding() }
+                if active.markDecoding(lease.jobID) { onDecoding() }
             }
-            await write(job) { try await queue.complete([JobCompletion(lease: job.lease, generation)]) }
-            counters.add(generation)
-        } catch let error as JobError {
-            await fail(job, error)
+            if await write(lease, { try await worker.complete([JobResult(lease: lease, generation)]) }) {
+                counters.add(generation)
+            }
+        } catch let fault as JobFault {
+            await fail(lease, fault)
         } catch let error as GenerationError where error != .engineStopped {
-            await fail(job, JobError(error))
+            await fail(lease, JobFault(error))
         } catch {
-            await end(job, after: active.interruption(of: job.lease.jobID) ?? .shutdown)
+            await end(lease, after: active.interruption(of: lease.jobID) ?? .shutdown)
         }
     }
 
-    private func fail(_ job: ClaimedJob, _ error: JobError) async {
-        logger.info("Job failed.", metadata: ["job": "\(job.lease.jobID)", "code": "\(error.code.rawValue)"])
-        counters.update { $0.failed += 1 }
+    private func fail(_ lease: Lease, _ fault: JobFault) async {
+        logger.info("Job failed.", metadata: ["job": "\(lease.jobID)", "code": "\(fault.code.rawValue)"])
         let failure = JobFailure(
-            lease: job.lease, code: error.code.rawValue, message: error.message, isRetryable: error.isTransient)
-        await write(job) { try await queue.fail([failure]) }
+            lease: lease, error: JobError(code: fault.code.rawValue, message: fault.message),
+            isRetryable: fault.isTransient)
+        if await write(lease, { try await worker.fail([failure]) }) { counters.update { $0.failed += 1 } }
     }
 
-    private func end(_ job: ClaimedJob, after interruption: ActiveJobs.Interruption) async {
+    private func end(_ lease: Lease, after interruption: ActiveJobs.Interruption) async {
         switch interruption {
         case .leaseLost:
-            logger.notice("The lease went elsewhere; result dropped.", metadata: ["job": "\(job.lease.jobID)"])
-        case .cancelled: await write(job) { try await queue.confirmCancelled([job.lease]) }
-        case .shutdown: await write(job) { try await queue.release([job.lease]) }
+            logger.notice("The lease went elsewhere; job dropped.", metadata: ["job": "\(lease.jobID)"])
+        case .deadlinePassed: await fail(lease, .attemptTimeout)
+        // The queue ends a cancelled job that is handed back as cancelled.
+        case .cancelled, .shutdown: await write(lease) { try await worker.release([lease]) }
         }
     }
 
     /// Writes an outcome, again and again while the database is away: only the queue may decide that it is too late.
     ///
-    /// A write that was repeated because its answer got lost finds the job finished, and is refused by the fencing
-    /// token: nothing is written twice.
-    private func write(_ job: ClaimedJob, _ outcome: () async throws -> Set<Int64>) async {
+    /// A write that is repeated because its answer got lost finds the job settled and is refused by the fencing token:
+    /// nothing is written twice.
+    ///
+    /// - Returns: Whether the queue took it.
+    @discardableResult
+    private func write(_ lease: Lease, _ outcome: () async throws -> [Settlement]) async -> Bool {
         var pause = Duration.milliseconds(100)
         while true {
             do {
-                if try await !outcome().contains(job.lease.jobID) {
-                    logger.notice("The job is no longer ours; nothing written.", metadata: ["job": "\(job.lease.jobID)"])
+                let isTaken = try await outcome().contains { $0.jobID == lease.jobID && !$0.isFenced }
+                if !isTaken {
+                    logger.notice("The job is no longer ours; nothing written.", metadata: ["job": "\(lease.jobID)"])
                 }
-                return
+                return isTaken
             } catch {
                 logger.warning(
-                    "A result could not be written; trying again.",
-                    metadata: ["job": "\(job.lease.jobID)", "error": "\(error)"])
+                    "An outcome could not be written; trying again.",
+                    metadata: ["job": "\(lease.jobID)", "error": "\(error)"])
             }
             // Cancelled means that the process ends: the lease runs out and the job is run again elsewhere.
-            guard (try? await Task.sleep(for: pause)) != nil else { return }
+            guard (try? await Task.sleep(for: pause)) != nil else { return false }
             pause = min(pause * 2, .seconds(5))
         }
     }
@@ -112,5 +123,23 @@ extension StatusCounters {
             $0.promptTokens += generation.promptTokens
             $0.outputTokens += generation.outputTokens
         }
+    }
+}
+
+extension JobPreparer.Input {
+    init(_ job: ClaimedJob) {
+        self.init(
+            id: job.lease.jobID, template: job.template, document: job.document, variables: job.variables,
+            options: job.options)
+    }
+}
+
+extension JobResult {
+    init(lease: Lease, _ generation: Generation) {
+        self.init(
+            lease: lease, output: generation.text, finishReason: generation.finishReason.rawValue,
+            usage: JobUsage(
+                promptTokens: generation.promptTokens, outputTokens: generation.outputTokens,
+                prefillSeconds: generation.prefillSeconds, decodeSeconds: generation.decodeSeconds))
     }
 }

@@ -61,28 +61,28 @@ public struct JobTemplate: Sendable, Equatable, Decodable {
             self = try YAMLDecoder().decode(JobTemplate.self, from: yaml)
         } catch let error as DecodingError {
             throw TemplateError("\(error.reason)")
-        } catch let error as JobError {
+        } catch let error as JobFault {
             throw TemplateError(error.message)
         }
     }
 
     /// The conversation for one job, every placeholder filled in.
     ///
-    /// - Throws: ``JobError`` with code `missing_variable` or `empty_document`.
+    /// - Throws: ``JobFault`` with code `missing_variable` or `empty_document`.
     public func messages(
         document: String?, variables: [String: String]
-    ) throws(JobError) -> [ChatMessage] {
+    ) throws(JobFault) -> [ChatMessage] {
         var filled: [ChatMessage] = []
         for message in messages {
-            let text = try PlaceholderText(message.content).filled { name throws(JobError) in
+            let text = try PlaceholderText(message.content).filled { name throws(JobFault) in
                 guard name == "document" else {
                     guard let value = variables[name] else {
-                        throw JobError(.missingVariable, "the template needs the variable '\(name)': pass it to submit")
+                        throw JobFault(.missingVariable, "the template needs the variable '\(name)': pass it to submit")
                     }
                     return value
                 }
                 guard let document, document.contains(where: { !$0.isWhitespace }) else {
-                    throw JobError(.emptyDocument, "the document is empty: there is nothing to work on")
+                    throw JobFault(.emptyDocument, "the document is empty: there is nothing to work on")
                 }
                 return document
             }

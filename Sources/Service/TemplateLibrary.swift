@@ -41,11 +41,11 @@ public struct TemplateLibrary: Sendable {
 
     /// Finds a template.
     ///
-    /// - Throws: ``JobError`` with code `unknown_template`.
-    public func template(named name: String) throws(JobError) -> JobTemplate {
+    /// - Throws: ``JobFault`` with code `unknown_template`.
+    public func template(named name: String) throws(JobFault) -> JobTemplate {
         guard let template = templates[name] else {
             let known = names.isEmpty ? "there are none" : "there are: " + names.joined(separator: ", ")
-            throw JobError(.unknownTemplate, "there is no template '\(name)': \(known)")
+            throw JobFault(.unknownTemplate, "there is no template '\(name)': \(known)")
         }
         return template
     }

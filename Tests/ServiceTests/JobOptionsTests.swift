@@ -27,7 +27,7 @@ import Testing
         #expect {
             try options(json)
         } throws: {
-            ($0 as? JobError)?.code == .invalidOptions
+            ($0 as? JobFault)?.code == .invalidOptions
         }
     }
 
@@ -40,7 +40,7 @@ import Testing
         #expect {
             try options.validate()
         } throws: {
-            ($0 as? JobError)?.code == .invalidOptions
+            ($0 as? JobFault)?.code == .invalidOptions
         }
     }
 }

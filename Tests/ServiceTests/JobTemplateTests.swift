@@ -33,13 +33,13 @@ import Tokenization
         #expect {
             try template.messages(document: "x", variables: ["language": "French"])
         } throws: {
-            ($0 as? JobError)?.code == .missingVariable && "\($0)".contains("'question'")
+            ($0 as? JobFault)?.code == .missingVariable && "\($0)".contains("'question'")
         }
         for document in [nil, "", " \n\t\u{3000}"] {
             #expect {
                 try template.messages(document: document, variables: ["language": "a", "question": "b"])
             } throws: {
-                ($0 as? JobError)?.code == .emptyDocument
+                ($0 as? JobFault)?.code == .emptyDocument
             }
         }
     }
@@ -69,7 +69,7 @@ import Tokenization
         #expect {
             try library.template(named: "sumarize")
         } throws: {
-            ($0 as? JobError)?.code == .unknownTemplate && "\($0)".contains("summarize")
+            ($0 as? JobFault)?.code == .unknownTemplate && "\($0)".contains("summarize")
         }
     }
 

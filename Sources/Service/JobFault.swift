@@ -3,7 +3,7 @@
 import Engine
 
 /// Why one job failed: goes to the job's own row, and the rest of the batch goes on.
-public struct JobError: Error, Equatable, CustomStringConvertible {
+public struct JobFault: Error, Equatable, CustomStringConvertible {
     /// The kinds of failure, as they stand in `deltakv.results.error_code`.
     public enum Code: String, Sendable, CaseIterable {
         case emptyDocument = "empty_document"
@@ -13,6 +13,7 @@ public struct JobError: Error, Equatable, CustomStringConvertible {
         case invalidOptions = "invalid_options"
         case exceedsMemory = "exceeds_memory"
         case numericalFailure = "numerical_failure"
+        case attemptTimeout = "attempt_timeout"
         case internalFailure = "internal_failure"
     }
 
@@ -22,10 +23,12 @@ public struct JobError: Error, Equatable, CustomStringConvertible {
     public let message: String
 
     /// Whether another attempt may succeed.
-    public var isTransient: Bool { code == .internalFailure }
+    public var isTransient: Bool { code == .internalFailure || code == .attemptTimeout }
 
     /// The code and the message.
     public var description: String { "\(code.rawValue): \(message)" }
+
+    static let attemptTimeout = JobFault(.attemptTimeout, "the attempt ran longer than it may")
 
     init(_ code: Code, _ message: String) {
         self.code = code

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Database
+import Engine
+import Foundation
+import JobQueue
+import Logging
+import PostgreSQL
+
+extension Daemon {
+    /// Puts a daemon together: checks the database, reads the templates, loads the model and signs on.
+    ///
+    /// - Throws: The first error met, which says what to do: the schema is behind, the model is not there, a template
+    ///   is not sound.
+    public static func start(
+        settings: Settings, database: DatabaseLocation, installation: Installation, mode: Mode, logger: Logger
+    ) async throws -> Daemon {
+        try await Migrator(directory: installation.migrations).requireCurrent(database.settings)
+        let templates = try TemplateLibrary(directory: installation.jobs)
+        let path = try ModelStore().path(of: settings.model)
+        logger.info("Loading the model.", metadata: ["file": "\(path)"])
+        let loaded = try LoadedModel(path: path, threads: settings.threads)
+        let engine = try loaded.engine(settings.engine)
+        let preparer = JobPreparer(
+            templates: templates, tokenizer: loaded.tokenizer, chatTemplate: loaded.chatTemplate,
+            contextLength: loaded.model.configuration.contextLength)
+        let queue = JobQueue(client: PostgresClient(database.settings, logger: logger), logger: logger)
+        let worker = try await queue.register(
+            host: ProcessInfo.processInfo.hostName, processID: Int(ProcessInfo.processInfo.processIdentifier),
+            version: Version.current)
+        return Daemon(
+            queue: queue, worker: worker, engine: engine, preparer: preparer, settings: settings.worker, mode: mode,
+            logger: logger)
+    }
+}
+
+/// The program's own version.
+public enum Version {
+    /// As it stands in `deltakv.workers` and `deltakv --version`.
+    public static let current = "0.1.0"
+}
