@@ -44,8 +44,9 @@ let package = Package(
         .target(
             name: "Service",
             dependencies: [
-                "Database", "Engine", "JobQueue", "Yams",
+                "Database", "Engine", "JobQueue", "PostgreSQL", "Yams",
                 .product(name: "Configuration", package: "swift-configuration"),
+                .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]),
@@ -53,16 +54,20 @@ let package = Package(
             name: "deltakv",
             dependencies: ["Service", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
 
+        // A PostgreSQL server for the tests of one process.
+        .target(
+            name: "TestSupport", dependencies: ["Database", .product(name: "Logging", package: "swift-log")],
+            path: "Tests/TestSupport"),
         .testTarget(name: "KernelsTests", dependencies: ["Kernels"]),
         .testTarget(name: "ModelFilesTests", dependencies: ["ModelFiles"], exclude: ["Golden"]),
         .testTarget(name: "TokenizationTests", dependencies: ["Tokenization"], exclude: ["Golden"]),
         .testTarget(name: "InferenceTests", dependencies: ["Inference", "Tokenization"], exclude: ["Golden"]),
         .testTarget(name: "EngineTests", dependencies: ["Engine"]),
-        .testTarget(name: "PostgreSQLTests", dependencies: ["PostgreSQL", "Database"]),
-        .testTarget(name: "DatabaseTests", dependencies: ["Database"]),
-        .testTarget(name: "JobQueueTests", dependencies: ["JobQueue", "Database"]),
+        .testTarget(name: "PostgreSQLTests", dependencies: ["PostgreSQL", "TestSupport"]),
+        .testTarget(name: "DatabaseTests", dependencies: ["Database", "TestSupport"]),
+        .testTarget(name: "JobQueueTests", dependencies: ["JobQueue", "Database", "TestSupport"]),
         .testTarget(name: "ServiceTests", dependencies: ["Service"]),
-        .testTarget(name: "CommandTests", dependencies: ["deltakv", "Service"]),
+        .testTarget(name: "CommandTests", dependencies: ["deltakv", "Service", "TestSupport"]),
     ],
     swiftLanguageModes: [.v6]
 )

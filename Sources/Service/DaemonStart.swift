@@ -15,7 +15,10 @@ extension Daemon {
     public static func start(
         settings: Settings, database: DatabaseLocation, installation: Installation, mode: Mode, logger: Logger
     ) async throws -> Daemon {
-        try await Migrator(directory: installation.migrations).requireCurrent(database.settings)
+        let migrations = try await Migrator(directory: installation.migrations).status(database.settings)
+        guard migrations.allSatisfy({ $0.appliedAt != nil }) else {
+            throw SettingsError(description: "the database's schema is not up to date: run 'deltakv db migrate'")
+        }
         let templates = try TemplateLibrary(directory: installation.jobs)
         let path = try ModelStore().path(of: settings.model)
         logger.info("Loading the model.", metadata: ["file": "\(path)"])

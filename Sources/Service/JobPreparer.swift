@@ -55,7 +55,7 @@ public struct JobPreparer: Sendable {
             document: job.document, variables: Self.variables(json: job.variables))
         let prompt: [TokenID]
         do {
-            prompt = try tokenizer.encode(chatTemplate.render(messages))
+            prompt = try tokenizer.encode(try chatTemplate.render(messages))
         } catch {
             throw JobFault(.internalFailure, "the prompt could not be tokenised: \(error)")
         }

@@ -26,8 +26,8 @@ public struct LoadedModel: Sendable {
         let file = try GGUFFile(path: path)
         tokenizer = try Tokenizer(file: file)
         chatTemplate = try ChatTemplate(file: file)
-        self.threads = threads > 0 ? ThreadPool(threads: threads) : ThreadPool()
-        model = try LanguageModel(file: file, threads: self.threads)
+        self.threads = threads > 0 ? try ThreadPool(threads: threads) : try ThreadPool()
+        model = try LanguageModel(file: file)
     }
 
     /// Starts an engine on the model.

@@ -39,11 +39,11 @@ public struct ModelDescription: Sendable, Encodable {
     public init(path: String) throws {
         let file = try GGUFFile(path: path)
         self.path = path
-        bytes = (try FileManager.default.attributesOfItem(atPath: path)[.size] as? Int) ?? 0
-        name = file.metadata.optionalString("general.name") ?? "unnamed"
-        architecture = file.metadata.optionalString("general.architecture") ?? "unknown"
-        parameters = file.tensors.reduce(0) { $0 + $1.shape.reduce(1, *) }
-        tensorTypes = Dictionary(file.tensors.map { ("\($0.type)", 1) }, uniquingKeysWith: +)
+        bytes = file.size
+        name = try file.metadata.stringIfPresent("general.name") ?? "unnamed"
+        architecture = try file.metadata.stringIfPresent("general.architecture") ?? "unknown"
+        parameters = file.tensors.reduce(0) { $0 + $1.elementCount }
+        tensorTypes = Dictionary(file.tensors.map { ($0.type.name, 1) }, uniquingKeysWith: +)
         var problems: [String] = []
         var configuration: ModelConfiguration?
         do { configuration = try ModelConfiguration(file: file) } catch { problems.append("\(error)") }
@@ -71,5 +71,22 @@ public struct ModelDescription: Sendable, Encodable {
               KV cache      \(kvBytesPerToken) bytes a token in f16, \(formatByteCount(kvBytesPerToken * contextLength)) for a full context
               can be run    \(unsupported.map { "no: " + $0 } ?? "yes")
             """
+    }
+}
+
+extension ModelDescription {
+    /// Checks that a file can be run and that every weight is a finite number.
+    ///
+    /// - Returns: The file's SHA-256.
+    /// - Throws: The error that says what is wrong with the file.
+    public static func verifiedDigest(path: String) throws -> String {
+        let file = try GGUFFile(path: path)
+        _ = try Tokenizer(file: file)
+        _ = try ChatTemplate(file: file)
+        _ = try LanguageModel(file: file)
+        for tensor in file.tensors where try !tensor.dequantized().allSatisfy(\.isFinite) {
+            throw ModelStoreError("\(path): the tensor '\(tensor.name)' holds values that are not finite numbers")
+        }
+        return file.digest()
     }
 }

@@ -27,7 +27,7 @@ private struct TestModel {
         let file = try GGUFFile(path: path)
         threads = try ThreadPool()
         tokenizer = try Tokenizer(file: file)
-        model = try LanguageModel(file: file, threads: threads)
+        model = try LanguageModel(file: file)
     }
 
     func engine(_ settings: EngineSettings = EngineSettings(kvBytes: 256 << 20)) throws -> GenerationEngine {

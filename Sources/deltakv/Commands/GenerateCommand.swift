@@ -45,7 +45,7 @@ struct GenerateCommand: AsyncParsableCommand {
         let text = prompt == "-" ? try standardInput() : prompt
         let loaded = try settings.loadModel()
         let pieces: [PromptPiece] =
-            raw ? [.text(text)] : loaded.chatTemplate.render([ChatMessage(role: .user, content: text)])
+            raw ? [.text(text)] : try loaded.chatTemplate.render([ChatMessage(role: .user, content: text)])
         let request = GenerationRequest(
             prompt: try loaded.tokenizer.encode(pieces), maxTokens: maxTokens,
             sampling: greedy

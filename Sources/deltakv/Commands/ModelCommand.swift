@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
-import Inference
-import ModelFiles
 import Service
-import Tokenization
 
 /// `deltakv model`: get models, look into them, check them.
 struct ModelCommand: AsyncParsableCommand {
@@ -86,9 +83,7 @@ struct ModelCommand: AsyncParsableCommand {
 
         func run() throws {
             let path = try ModelStore().path(of: model)
-            let loaded = try LoadedModel(path: path, threads: 0)
-            try loaded.model.checkWeights()
-            let digest = try ModelStore.sha256(ofFile: path)
+            let digest = try ModelDescription.verifiedDigest(path: path)
             if let source = ModelStore.sources.first(where: { $0.sha256 == digest }) {
                 print("\(path): whole, and the published \(source.name). SHA-256 \(digest)")
             } else {
