@@ -11,38 +11,48 @@ struct MergeTable: Sendable {
     private var results: [TokenID] = []
     private var index: HashedIndex
 
-    /// Reads the merges of a file. Merges into control tokens are left out, so that no text can become one.
+    /// Reads the merges of a file. Merges of or into control tokens are left out, so that no text can
+    /// become one.
     init(file: GGUFFile, vocabulary: Vocabulary) throws {
         let merges = try file.metadata.strings("tokenizer.ggml.merges")
         index = HashedIndex(capacity: merges.count)
         pairs.reserveCapacity(merges.count)
         results.reserveCapacity(merges.count)
-        var bytes: [UInt8] = []
         for merge in merges {
-            func malformed() -> TokenizerError {
-                .malformedVocabulary(
-                    path: file.path, "the merge “\(merge)” is not of two tokens that join into a third")
+            guard let (left, right) = Self.halves(merge), let texts = Self.bytes(left, right) else {
+                throw Self.malformed(file, merge)
             }
-            // A token cannot start with the separator, which is outside the alphabet.
-            guard let separator = merge.utf8.firstIndex(of: UInt8(ascii: " ")) else { throw malformed() }
-            bytes.removeAll(keepingCapacity: true)
-            guard ByteAlphabet.append(merge[..<separator], to: &bytes) else { throw malformed() }
-            let middle = bytes.count
-            guard ByteAlphabet.append(merge[merge.utf8.index(after: separator)...], to: &bytes) else {
-                throw malformed()
-            }
-            let tokens = bytes.withUnsafeBytes { word in
+            let tokens = texts.joined.withUnsafeBytes { joined in
                 (
-                    left: vocabulary.word(UnsafeRawBufferPointer(rebasing: word[..<middle])),
-                    right: vocabulary.word(UnsafeRawBufferPointer(rebasing: word[middle...])),
-                    joined: vocabulary.word(word)
+                    left: vocabulary.word(UnsafeRawBufferPointer(rebasing: joined[..<texts.middle])),
+                    right: vocabulary.word(UnsafeRawBufferPointer(rebasing: joined[texts.middle...])),
+                    joined: vocabulary.word(joined)
                 )
             }
-            guard let left = tokens.left, let right = tokens.right, let joined = tokens.joined else {
-                throw malformed()
+            if let left = tokens.left, let right = tokens.right, let joined = tokens.joined {
+                insert(Self.pair(left, right), joined)
+            } else if ![left, right, left + right].contains(where: { vocabulary.controlTokens[String($0)] != nil }) {
+                throw Self.malformed(file, merge)
             }
-            insert(Self.pair(left, right), joined)
         }
+    }
+
+    private static func malformed(_ file: GGUFFile, _ merge: String) -> TokenizerError {
+        .malformedVocabulary(path: file.path, "the merge “\(merge)” is not of two tokens that join into a third")
+    }
+
+    /// The two texts of a merge. The separator cannot be part of them: it is outside the alphabet.
+    private static func halves(_ merge: String) -> (Substring, Substring)? {
+        guard let separator = merge.utf8.firstIndex(of: UInt8(ascii: " ")) else { return nil }
+        return (merge[..<separator], merge[merge.utf8.index(after: separator)...])
+    }
+
+    /// The bytes that both texts stand for, joined, and the number of the first's.
+    private static func bytes(_ left: Substring, _ right: Substring) -> (joined: [UInt8], middle: Int)? {
+        var bytes: [UInt8] = []
+        guard ByteAlphabet.append(left, to: &bytes) else { return nil }
+        let middle = bytes.count
+        return ByteAlphabet.append(right, to: &bytes) ? (bytes, middle) : nil
     }
 
     private mutating func insert(_ pair: UInt64, _ result: TokenID) {

@@ -120,6 +120,8 @@ extension Tokenizer {
         }
     }
 
+    private static let longestWholeWord = 1024
+
     private static func wholeWords(_ vocabulary: Vocabulary, _ merges: MergeTable, _ byteTokens: [TokenID], all: Bool)
         -> [Bool]
     {
@@ -127,8 +129,11 @@ extension Tokenizer {
         var merger = WordMerger(merges: merges)
         var merged: [TokenID] = []
         return (0..<TokenID(vocabulary.count)).map { id in
+            let bytes = vocabulary.bytes(of: id)
+            // Only a hostile file has longer ones; they are merged when they come.
+            guard bytes.count <= longestWholeWord else { return false }
             merged.removeAll(keepingCapacity: true)
-            merger.merge(vocabulary.bytes(of: id).lazy.map { byteTokens[Int($0)] }.filter { $0 >= 0 }, into: &merged)
+            merger.merge(bytes.lazy.map { byteTokens[Int($0)] }.filter { $0 >= 0 }, into: &merged)
             return merged == [id]
         }
     }

@@ -6,7 +6,8 @@ Run from this folder:
     /tmp/golden/bin/python make_gguf.py
 
 For each type there is NAME.gguf with one tensor `t` and NAME.f32 with the expected values, little-endian.
-`f16.gguf` has every 64th bit pattern, so subnormals, infinities and NaNs are among them. `q4_1.sha256` is that file's digest.
+`f16.gguf` has every 64th bit pattern, so subnormals, infinities and NaNs are among them.
+`q4_1.sha256` is that file's digest.
 `metadata.gguf` has a key of every type; the tests spell out what it holds. Everything is deterministic.
 """
 
