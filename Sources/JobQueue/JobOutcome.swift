@@ -106,6 +106,12 @@ public struct Settlement: Sendable, Hashable {
     /// The state that the attempt left the job in; nil when the write was refused, for the lease was lost.
     public let state: JobState?
 
+    /// Makes a settlement.
+    public init(jobID: Int64, state: JobState?) {
+        self.jobID = jobID
+        self.state = state
+    }
+
     /// Whether the write was refused: another worker has the job, or it has ended without this one.
     public var isFenced: Bool { state == nil }
 }
@@ -126,4 +132,10 @@ public struct HeartbeatSignal: Sendable, Hashable {
     public let jobID: Int64
     /// Why it must be stopped.
     public let reason: Reason
+
+    /// Makes a signal.
+    public init(jobID: Int64, reason: Reason) {
+        self.jobID = jobID
+        self.reason = reason
+    }
 }

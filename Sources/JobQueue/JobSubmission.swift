@@ -50,6 +50,7 @@ extension JobQueue {
     /// - Returns: the jobs' ids, in the order given
     /// - Throws: `JobQueueError.nulInText`; `PostgresError` with `sqlState` 23505 when a `customID` is taken by a job
     ///   with other inputs, 22023 when `maxAttempts` is out of range, 22P02 when options or variables are not JSON
+    @discardableResult
     public func submit(_ jobs: [JobSubmission]) async throws -> [Int64] {
         for (index, job) in jobs.enumerated() { try job.checkStorable(index: index) }
         return try await client.transaction { transaction in
