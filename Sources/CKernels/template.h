@@ -113,6 +113,9 @@ static void widen(const uint16_t *x, float *y, size_t n) {
     }
 }
 
+// Loops over the registers of a tile must vanish, else the compiler keeps the tile in memory.
+#define UNROLL _Pragma("clang loop unroll(full)")
+
 // ---- Tiles ----------------------------------------------------------------------------------------------------------
 
 INLINE V load_float(const void *base, size_t element) { return v_load((const float *)base + element); }
@@ -125,10 +128,10 @@ INLINE V load_half(const void *base, size_t element) { return v_load_half((const
                      size_t ldb, size_t depth) {                                                                       \
         for (size_t k = 0; k < depth; k++) {                                                                           \
             V w[NV_WIDE];                                                                                              \
-            _Pragma("clang loop unroll(full)") for (size_t j = 0; j < vectors; j++) w[j] = load(b, k * ldb + j * VW);  \
-            _Pragma("clang loop unroll(full)") for (size_t r = 0; r < rows; r++) {                                     \
+            UNROLL for (size_t j = 0; j < vectors; j++) w[j] = load(b, k * ldb + j * VW);                              \
+            UNROLL for (size_t r = 0; r < rows; r++) {                                                                 \
                 V x = v_set(a[r * lda + k]);                                                                           \
-                _Pragma("clang loop unroll(full)") for (size_t j = 0; j < vectors; j++)                                \
+                UNROLL for (size_t j = 0; j < vectors; j++)                                                            \
                     acc[r * vectors + j] = v_fma(x, w[j], acc[r * vectors + j]);                                       \
             }                                                                                                          \
         }                                                                                                              \
@@ -175,11 +178,12 @@ INLINE void store_columns(float *y, V x, size_t columns, bool accumulate) {
 INLINE void linear_tile(const size_t rows, const float *x, size_t ldx, const float *panel, size_t inputs, float *y,
                         size_t ldy, size_t outputs, bool accumulate) {
     V acc[TILE_PANEL * NV_PANEL];
-    for (size_t i = 0; i < rows * NV_PANEL; i++) acc[i] = v_zero();
+    UNROLL for (size_t i = 0; i < rows * NV_PANEL; i++) acc[i] = v_zero();
     tile_float(rows, NV_PANEL, acc, x, ldx, panel, DKV_PANEL, inputs);
-    for (size_t r = 0; r < rows; r++) {
-        for (size_t j = 0; j < NV_PANEL && j * VW < outputs; j++) {
-            store_columns(y + r * ldy + j * VW, acc[r * NV_PANEL + j], outputs - j * VW, accumulate);
+    UNROLL for (size_t r = 0; r < rows; r++) {
+        UNROLL for (size_t j = 0; j < NV_PANEL; j++) {
+            const size_t columns = outputs > j * VW ? outputs - j * VW : 0;
+            store_columns(y + r * ldy + j * VW, acc[r * NV_PANEL + j], columns, accumulate);
         }
     }
 }
@@ -209,15 +213,15 @@ INLINE void score_tile(const size_t rows, const dkv_page_step *s, const void *ke
     const size_t d = s->head_dimension;
     for (size_t column = 0; column < DKV_PAGE_TOKENS; column += NV_WIDE * VW) {
         V acc[TILE_WIDE * NV_WIDE];
-        for (size_t i = 0; i < rows * NV_WIDE; i++) acc[i] = v_zero();
+        UNROLL for (size_t i = 0; i < rows * NV_WIDE; i++) acc[i] = v_zero();
         const float *q = s->queries + first * d;
         if (half) {
             tile_half(rows, NV_WIDE, acc, q, d, (const uint16_t *)keys + column, DKV_PAGE_TOKENS, d);
         } else {
             tile_float(rows, NV_WIDE, acc, q, d, (const float *)keys + column, DKV_PAGE_TOKENS, d);
         }
-        for (size_t r = 0; r < rows; r++) {
-            for (size_t j = 0; j < NV_WIDE; j++) {
+        UNROLL for (size_t r = 0; r < rows; r++) {
+            UNROLL for (size_t j = 0; j < NV_WIDE; j++) {
                 v_store(s->scores + (first + r) * DKV_PAGE_TOKENS + column + j * VW, acc[r * NV_WIDE + j]);
             }
         }
@@ -254,8 +258,8 @@ INLINE void value_tile(const size_t rows, const size_t vectors, const dkv_page_s
     const size_t d = s->head_dimension;
     float *output = s->output + first * d + column;
     V acc[TILE_WIDE * NV_WIDE];
-    for (size_t r = 0; r < rows; r++) {
-        for (size_t j = 0; j < vectors; j++) {
+    UNROLL for (size_t r = 0; r < rows; r++) {
+        UNROLL for (size_t j = 0; j < vectors; j++) {
             acc[r * vectors + j] = v_mul(v_load(output + r * d + j * VW), v_set(factor[r]));
         }
     }
@@ -265,8 +269,8 @@ INLINE void value_tile(const size_t rows, const size_t vectors, const dkv_page_s
     } else {
         tile_float(rows, vectors, acc, weights, DKV_PAGE_TOKENS, (const float *)values + column, d, tokens);
     }
-    for (size_t r = 0; r < rows; r++) {
-        for (size_t j = 0; j < vectors; j++) v_store(output + r * d + j * VW, acc[r * vectors + j]);
+    UNROLL for (size_t r = 0; r < rows; r++) {
+        UNROLL for (size_t j = 0; j < vectors; j++) v_store(output + r * d + j * VW, acc[r * vectors + j]);
     }
 }
 

@@ -61,7 +61,9 @@ public final class ForwardPass {
         var row = 0
         for (index, segment) in segments.enumerated() {
             row += segment.tokens.count
-            if segment.wantsLogits { wanted.append(LogitsRow(row: row - 1, segment: index, token: segment.tokens.count - 1)) }
+            if segment.wantsLogits {
+                wanted.append(LogitsRow(row: row - 1, segment: index, token: segment.tokens.count - 1))
+            }
         }
         try computeLogits(wanted) { try logits($0.segment, $1) }
     }
@@ -74,7 +76,9 @@ public final class ForwardPass {
         computeLayers(rows: rows)
         var wanted: [LogitsRow] = []
         for (index, segment) in segments.enumerated() {
-            for token in segment.tokens.indices { wanted.append(LogitsRow(row: wanted.count, segment: index, token: token)) }
+            for token in segment.tokens.indices {
+                wanted.append(LogitsRow(row: wanted.count, segment: index, token: token))
+            }
         }
         try computeLogits(wanted) { try logits($0.segment, $0.token, $1) }
     }
@@ -102,7 +106,9 @@ public final class ForwardPass {
         return rows
     }
 
-    private func neededPages(_ segment: Segment) -> Int { KVPool.pages(forTokens: segment.position + segment.tokens.count) }
+    private func neededPages(_ segment: Segment) -> Int {
+        KVPool.pages(forTokens: segment.position + segment.tokens.count)
+    }
 
     private func check(_ segment: Segment, _ index: Int) throws(InferenceError) {
         let c = model.configuration
@@ -114,7 +120,9 @@ public final class ForwardPass {
         guard segment.pages.count >= neededPages(segment) else {
             throw refuse("it has \(segment.pages.count) KV pages but needs \(neededPages(segment))")
         }
-        guard segment.pages.allSatisfy({ pool.address(of: $0) != nil }) else { throw refuse("a page is not of this pool") }
+        guard segment.pages.allSatisfy({ pool.address(of: $0) != nil }) else {
+            throw refuse("a page is not of this pool")
+        }
         if let token = segment.tokens.first(where: { $0 < 0 || Int($0) >= c.vocabulary }) {
             throw refuse("token \(token) is not in the vocabulary of \(c.vocabulary)")
         }

@@ -25,6 +25,7 @@ public enum InferenceError: Error, Equatable, CustomStringConvertible {
     /// The compute layer failed.
     case kernel(KernelError)
 
+    /// What is wrong and what to do next, in a sentence.
     public var description: String {
         switch self {
         case .unsupportedArchitecture(let name):

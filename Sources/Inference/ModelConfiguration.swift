@@ -99,7 +99,8 @@ public struct ModelConfiguration: Sendable, Equatable {
 
     private static func vocabulary(_ file: GGUFFile, hidden: Int) throws -> Int {
         let embedding = try file.tensor(named: "token_embd.weight")
-        guard embedding.shape.count == 2, embedding.shape[0] == hidden, (1...(1 << 22)).contains(embedding.shape[1]) else {
+        guard embedding.shape.count == 2, embedding.shape[0] == hidden, (1...(1 << 22)).contains(embedding.shape[1])
+        else {
             throw InferenceError.wrongShape(
                 tensor: embedding.name, expected: [hidden, embedding.shape.last ?? 0], found: embedding.shape)
         }
@@ -119,7 +120,8 @@ public struct ModelConfiguration: Sendable, Equatable {
             throw InferenceError.unsupportedFeature("RoPE scaling by frequency factors (tensor rope_freqs.weight)")
         }
         for (key, what) in [
-            ("llama.expert_count", "a mixture of experts"), ("llama.attention.sliding_window", "sliding-window attention"),
+            ("llama.expert_count", "a mixture of experts"),
+            ("llama.attention.sliding_window", "sliding-window attention"),
         ] where try (keys.intIfPresent(key) ?? 0) != 0 {
             throw InferenceError.unsupportedFeature("\(what) (\(key))")
         }

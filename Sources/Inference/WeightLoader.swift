@@ -48,7 +48,8 @@ struct WeightLoader {
             let values = try values(of: tensor)
             for row in 0..<part.outputs {
                 let source = part.rotaryHead.map { Self.pairedRow(row, head: $0) } ?? row
-                matrix.setRow(first + row, UnsafeBufferPointer(rebasing: values[source * inputs..<(source + 1) * inputs]))
+                matrix.setRow(
+                    first + row, UnsafeBufferPointer(rebasing: values[source * inputs..<(source + 1) * inputs]))
             }
             first += part.outputs
         }

@@ -109,7 +109,8 @@ public final class AttentionPlan {
     /// [rows][heads · head dimension]. K and V of the batch's own tokens are already in the pages.
     public func run(layer: Int, queries: Matrix, to y: Matrix) {
         precondition(layer >= 0 && layer < layout.layers, "layer out of range")
-        precondition(y.columns == layout.kvHeads * group * layout.headDimension && queries.columns >= y.columns, "shapes")
+        precondition(
+            y.columns == layout.kvHeads * group * layout.headDimension && queries.columns >= y.columns, "shapes")
         var task = dkv_attention(
             kernels: compute.kernels, shape: layout.shape, group: group, layer: layer,
             scale: 1 / Float(layout.headDimension).squareRoot(), queries: queries.base, ldq: queries.stride, y: y.base,

@@ -25,7 +25,8 @@ public struct CPUBudget: Sendable, Equatable {
     public static func current() -> CPUBudget {
         let groups = (try? String(contentsOfFile: "/proc/self/cgroup", encoding: .utf8)) ?? ""
         return CPUBudget(
-            cores: dkv_affinity_cores(), quota: quota(groups: groups) { try? String(contentsOfFile: $0, encoding: .utf8) })
+            cores: dkv_affinity_cores(),
+            quota: quota(groups: groups) { try? String(contentsOfFile: $0, encoding: .utf8) })
     }
 
     /// The tightest quota along the process's control groups, from the text of `/proc/self/cgroup` and a way to read files
@@ -48,13 +49,17 @@ public struct CPUBudget: Sendable, Equatable {
 
     private static func ancestors(of path: String, under root: String) -> [String] {
         var folders = [root]
-        for part in path.split(separator: "/") where part != ".." { folders.append(folders[folders.count - 1] + "/" + part) }
+        for part in path.split(separator: "/") where part != ".." {
+            folders.append(folders[folders.count - 1] + "/" + part)
+        }
         return folders
     }
 
     private static func versionTwo(_ folder: String, _ read: (String) -> String?) -> Double? {
         let numbers = read(folder + "/cpu.max")?.split(whereSeparator: \.isWhitespace).map { Double($0) } ?? []
-        guard numbers.count == 2, let quota = numbers[0], let period = numbers[1], quota > 0, period > 0 else { return nil }
+        guard numbers.count == 2, let quota = numbers[0], let period = numbers[1], quota > 0, period > 0 else {
+            return nil
+        }
         return quota / period
     }
 

@@ -48,14 +48,16 @@ public struct Compute: Sendable {
         precondition(qkv.columns == (heads + 2 * layout.kvHeads) * layout.headDimension, "shapes do not fit")
         precondition(layer >= 0 && layer < layout.layers, "layer out of range")
         var task = dkv_store(
-            kernels: kernels, rows: qkv.rows, row_block: rowBlock(qkv.rows), qkv: qkv.base, ld: qkv.stride, heads: heads,
+            kernels: kernels, rows: qkv.rows, row_block: rowBlock(qkv.rows), qkv: qkv.base, ld: qkv.stride,
+            heads: heads,
             layer: layer, shape: layout.shape, rotation: rotation, slots: slots)
         pool.run(count: dkv_store_count(&task), context: &task, task: dkv_store_task)
     }
 
     private func rowsTask(_ x: Matrix, _ y: Matrix) -> dkv_rows {
         dkv_rows(
-            kernels: kernels, rows: x.rows, row_block: rowBlock(x.rows), x: x.base, ldx: x.stride, weight: nil, epsilon: 0,
+            kernels: kernels, rows: x.rows, row_block: rowBlock(x.rows), x: x.base, ldx: x.stride, weight: nil,
+            epsilon: 0,
             y: y.base, ldy: y.stride, width: y.columns)
     }
 

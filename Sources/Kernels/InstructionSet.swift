@@ -40,6 +40,7 @@ public enum InstructionSet: String, Sendable, CaseIterable, Comparable {
         try choose(override: getenv("DELTAKV_ISA").map { String(cString: $0) })
     }
 
+    /// Whether `a` is the older set.
     public static func < (a: InstructionSet, b: InstructionSet) -> Bool { a.code.rawValue < b.code.rawValue }
 
     private var code: dkv_isa {

@@ -31,7 +31,8 @@ public struct KVLayout: Sendable, Equatable {
     public init(layers: Int, kvHeads: Int, headDimension: Int, half: Bool) {
         precondition(layers > 0 && kvHeads > 0, "empty layout")
         precondition(
-            headDimension > 0 && headDimension % Self.headDimensionStep == 0 && headDimension <= Self.largestHeadDimension,
+            headDimension > 0 && headDimension % Self.headDimensionStep == 0
+                && headDimension <= Self.largestHeadDimension,
             "unsupported head dimension")
         self.layers = layers
         self.kvHeads = kvHeads

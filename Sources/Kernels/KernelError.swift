@@ -13,6 +13,7 @@ public enum KernelError: Error, Equatable, CustomStringConvertible {
     /// OpenBLAS is missing or does not work; the text says why.
     case openBLAS(String)
 
+    /// What is wrong and what to do next, in a sentence.
     public var description: String {
         switch self {
         case .unknownInstructionSet(let name):

@@ -30,7 +30,10 @@ import Testing
         let cases = [
             change { $0.tokens = [] }, change { $0.tokens = [1, 50] }, change { $0.tokens = [-1] },
             change { $0.position = -1 }, change { $0.position = 255 }, change { $0.position = .max },
-            change { $0.pages = [] }, change { $0.position = 63; $0.pages = Array($0.pages.prefix(1)) },
+            change { $0.pages = [] },
+            change {
+                $0.position = 63; $0.pages = Array($0.pages.prefix(1))
+            },
             change { $0.pages = Array(foreign) },
         ]
         for segments in cases {

@@ -12,7 +12,8 @@ struct Golden: Sendable {
     let sample: [Float]
 
     static func all() throws -> [Golden] {
-        let file = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("Golden/goldens.bin")
+        let file = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent(
+            "Golden/goldens.bin")
         var reader = Reader(data: try Data(contentsOf: file))
         guard try reader.int() == 0x3147_4b44 else { throw Malformed() }
         let vocabulary = Int(try reader.int())

@@ -22,7 +22,9 @@ import Testing
     @Test func companyDoesNotMatter() throws {
         let model = try DefaultModel.get()
         let vocabulary = model.configuration.vocabulary
-        let prompts = [ids(130, below: vocabulary), ids(64, below: vocabulary, seed: 2), ids(1, below: vocabulary, seed: 3)]
+        let prompts = [
+            ids(130, below: vocabulary), ids(64, below: vocabulary, seed: 2), ids(1, below: vocabulary, seed: 3),
+        ]
         let next: [Int32] = [5, 6, 7]
         var alone: [[UInt32]] = []
         for (prompt, token) in zip(prompts, next) {
@@ -49,7 +51,8 @@ import Testing
                 Segment(tokens: [next[0]], position: 130, pages: tables[0], wantsLogits: true),
                 Segment(tokens: [next[2]], position: 1, pages: tables[2], wantsLogits: true),
                 // The last page of its own, the first two shared with the first sequence.
-                Segment(tokens: Array(prompts[0][128...]) + [next[0]], position: 128, pages: tables[3], wantsLogits: true),
+                Segment(
+                    tokens: Array(prompts[0][128...]) + [next[0]], position: 128, pages: tables[3], wantsLogits: true),
             ],
         ]
         try pass.run(steps[0]) { _, _ in }

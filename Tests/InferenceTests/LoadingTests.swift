@@ -59,7 +59,9 @@ import Testing
         for value in [UInt32(0), 3, 1 << 10, 1 << 31, .max] {
             // A context length within bounds is a fact of the model, not a lie.
             if key == "llama.context_length", value > 0, value < 1 << 24 { continue }
-            #expect(error { $0.metadata[key] = .int(value) } != nil, "\(key) = \(value)")
+            var model = TinyModel()
+            model.metadata[key] = .int(value)
+            #expect(throws: (any Error).self, "\(key) = \(value)") { try model.load() }
         }
     }
 
@@ -82,7 +84,8 @@ import Testing
             error { $0.tensors["blk.0.ffn_up.weight"]?.values[77] = .infinity }
                 == .nonFiniteWeight(tensor: "blk.0.ffn_up.weight"))
         #expect(
-            error { $0.tensors["output_norm.weight"]?.values[3] = .nan } == .nonFiniteWeight(tensor: "output_norm.weight"))
+            error { $0.tensors["output_norm.weight"]?.values[3] = .nan }
+                == .nonFiniteWeight(tensor: "output_norm.weight"))
     }
 
     @Test func missingTensor() throws {

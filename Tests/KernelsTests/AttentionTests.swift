@@ -20,7 +20,8 @@ private struct Sequence {
             let query = rows[row][head * dimension..<(head + 1) * dimension].map(Double.init)
             let key = (heads + head / (heads / kvHeads)) * dimension, value = key + kvHeads * dimension
             let scores = (0...row).map { t in
-                (0..<dimension).reduce(0) { $0 + query[$1] * Double(rows[t][key + $1]) } / Double(dimension).squareRoot()
+                (0..<dimension).reduce(0) { $0 + query[$1] * Double(rows[t][key + $1]) }
+                    / Double(dimension).squareRoot()
             }
             let largest = scores.max() ?? 0, weights = scores.map { exp($0 - largest) }, sum = weights.reduce(0, +)
             return (0..<dimension).map { i in
@@ -70,7 +71,9 @@ private final class Cache {
 }
 
 @Suite struct AttentionTests {
-    static let shapes = [(1, 1, 16, 1), (3, 1, 64, 65), (4, 4, 80, 70), (6, 2, 128, 130), (9, 3, 64, 600), (16, 1, 48, 129)]
+    static let shapes = [
+        (1, 1, 16, 1), (3, 1, 64, 65), (4, 4, 80, 70), (6, 2, 128, 130), (9, 3, 64, 600), (16, 1, 48, 129),
+    ]
 
     @Test(arguments: InstructionSet.supported, shapes)
     func matchesReference(_ set: InstructionSet, _ shape: (Int, Int, Int, Int)) throws {

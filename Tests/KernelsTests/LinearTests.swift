@@ -4,12 +4,16 @@ import Testing
 @testable import Kernels
 
 @Suite struct LinearTests {
-    static let shapes = [(1, 1, 1), (1, 33, 17), (5, 31, 64), (12, 32, 48), (13, 70, 100), (25, 96, 576), (200, 40, 33)]
+    static let shapes = [
+        (1, 1, 1), (1, 33, 17), (5, 31, 64), (12, 32, 48), (13, 70, 100), (25, 96, 576), (200, 40, 33),
+    ]
 
     private func packed(_ weights: [Float], inputs: Int, outputs: Int) throws -> LinearWeight {
         let matrix = try PackedMatrix(inputs: inputs, outputs: outputs)
         weights.withUnsafeBufferPointer { weights in
-            for o in 0..<outputs { matrix.setRow(o, UnsafeBufferPointer(rebasing: weights[o * inputs..<(o + 1) * inputs])) }
+            for o in 0..<outputs {
+                matrix.setRow(o, UnsafeBufferPointer(rebasing: weights[o * inputs..<(o + 1) * inputs]))
+            }
         }
         return .float32(matrix)
     }
@@ -26,7 +30,8 @@ import Testing
         var random = Random(1)
         let x = random.floats(rows * inputs), w = random.floats(outputs * inputs), start = random.floats(rows * outputs)
         let weight = try packed(w, inputs: inputs, outputs: outputs)
-        let input = Rows(rows, inputs, values: x), output = Rows(rows, outputs), sum = Rows(rows, outputs, values: start)
+        let input = Rows(rows, inputs, values: x), output = Rows(rows, outputs),
+            sum = Rows(rows, outputs, values: start)
         let compute = try compute(set)
         weight.apply(input.matrix, to: output.matrix, with: compute)
         weight.apply(input.matrix, to: sum.matrix, adding: true, with: compute)
@@ -47,7 +52,8 @@ import Testing
         weight.apply(Rows(rows, inputs, values: x).matrix, to: together.matrix, with: try compute(set, threads: 1))
         for threads in [2, 3] {
             let again = Rows(rows, outputs)
-            weight.apply(Rows(rows, inputs, values: x).matrix, to: again.matrix, with: try compute(set, threads: threads))
+            weight.apply(
+                Rows(rows, inputs, values: x).matrix, to: again.matrix, with: try compute(set, threads: threads))
             #expect(again.values.bits == together.values.bits)
         }
         let single = try compute(set, threads: 1)

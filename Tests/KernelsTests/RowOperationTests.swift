@@ -75,8 +75,12 @@ import Testing
     @Test(arguments: InstructionSet.supported, [1, 5, 8, 17, 4099])
     func narrowsLikeTheHardware(_ set: InstructionSet, _ count: Int) {
         var random = Random(8)
-        var floats: [Float] = [65504, 65519, 65520, -1e30, .infinity, -.infinity, 6.1e-5, 5.9e-8, 2.9e-8, 1e-38, 0, -0.0, .nan]
-        while floats.count < count { floats.append(Float(bitPattern: UInt32.random(in: 0...UInt32.max, using: &random))) }
+        var floats: [Float] = [
+            65504, 65519, 65520, -1e30, .infinity, -.infinity, 6.1e-5, 5.9e-8, 2.9e-8, 1e-38, 0, -0.0, .nan,
+        ]
+        while floats.count < count {
+            floats.append(Float(bitPattern: UInt32.random(in: 0...UInt32.max, using: &random)))
+        }
         floats = Array(floats.suffix(count))
         var halves = [UInt16](repeating: 0, count: count)
         set.table.pointee.narrow(floats, &halves, count)
