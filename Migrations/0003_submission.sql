@@ -158,17 +158,23 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
+    locked_ids bigint[];
     affected bigint;
 BEGIN
     PERFORM deltakv.require_selection('cancel', cancel.batch, cancel.job_id);
-    WITH locked AS MATERIALIZED (
-        SELECT q.job_id, q.batch_id, q.state, q.attempt, q.worker_id, q.token, q.cancel_requested_at
-        FROM deltakv.queue q
+    -- Locked in a statement of its own: an UPDATE checks constraints on the row that its snapshot shows before it
+    -- notices that a worker has changed the row since.
+    SELECT array_agg(l.job_id) INTO locked_ids FROM (
+        SELECT q.job_id FROM deltakv.queue q
         WHERE q.job_id = cancel.job_id OR q.batch_id = ANY (ARRAY(
             SELECT b.batch_id FROM deltakv.batches b
             WHERE b.name = cancel.batch AND b.tenant = coalesce(cancel.tenant, b.tenant)))
         ORDER BY q.job_id
         FOR UPDATE OF q
+    ) l;
+    WITH locked AS MATERIALIZED (
+        SELECT q.job_id, q.batch_id, q.state, q.attempt, q.worker_id, q.token, q.cancel_requested_at
+        FROM unnest(locked_ids) AS i (job_id) JOIN deltakv.queue q ON q.job_id = i.job_id
     ), requested AS (
         UPDATE deltakv.queue q SET cancel_requested_at = now()
         FROM locked l

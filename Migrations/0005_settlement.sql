@@ -170,7 +170,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION deltakv.settle(deltakv.verdict[]) IS
-    'Ends attempts as told. The caller has locked the jobs'' queue rows and checked their tokens.';
+    'Ends attempts as told. The caller has locked the jobs'' queue rows, in an earlier statement, and checked their '
+    'tokens.';
 
 CREATE FUNCTION deltakv.fail(
     worker_id bigint,

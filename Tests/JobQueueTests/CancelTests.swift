@@ -4,7 +4,7 @@ import JobQueue
 import PostgreSQL
 import Testing
 
-@Suite struct CancelTests {
+@Suite(.serialized) struct CancelTests {
     @Test(arguments: [JobState.scheduled, .available, .retryable])
     func waitingJobsEndAtOnce(state: JobState) async throws {
         try await withQueue { fixture in

@@ -5,7 +5,7 @@ import PostgreSQL
 import Testing
 
 /// The tables themselves refuse rows that make no sense, whoever writes them.
-@Suite struct ConstraintTests {
+@Suite(.serialized) struct ConstraintTests {
     private static let states = JobState.allCases
     private static let waitingTimes = ["scheduled_at", "available_at", "running_at", "retryable_at"]
     private static let lease = ["token", "worker_id", "lease_expires_at", "prompt_tokens_done", "output_tokens_done"]

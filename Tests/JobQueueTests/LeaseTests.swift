@@ -4,7 +4,7 @@ import JobQueue
 import PostgreSQL
 import Testing
 
-@Suite struct LeaseTests {
+@Suite(.serialized) struct LeaseTests {
     @Test func aStaleWorkerChangesNothingAndIsTold() async throws {
         try await withQueue { fixture in
             let slow = try await fixture.worker()

@@ -4,7 +4,7 @@ import JobQueue
 import PostgreSQL
 import Testing
 
-@Suite struct NotificationTests {
+@Suite(.serialized) struct NotificationTests {
     @Test func aBulkLoadIsAnnouncedOnce() async throws {
         try await withQueue { fixture in
             let notes = try await notifications(fixture, channel: "deltakv_jobs") {

@@ -3,7 +3,7 @@ import JobQueue
 import PostgreSQL
 import Testing
 
-@Suite struct PrivilegeTests {
+@Suite(.serialized) struct PrivilegeTests {
     @Test func thePublicMayDoNothing() async throws {
         try await withQueue { fixture in
             try await fixture.client.script("CREATE ROLE \(Self.stranger)")
@@ -56,11 +56,15 @@ import Testing
         try await withQueue { fixture in
             try await fixture.client.script("CREATE ROLE \(Self.stranger)")
             let caller = try await fixture.client.transaction { transaction in
-                try await transaction.query("SET LOCAL ROLE \(Self.stranger)")
-                return try await transaction.query("SELECT coalesce(nullif(current_setting('role'), 'none'), 'nobody')")
-                    .onlyRow().get(0, as: String.self)
+                try await transaction.script(
+                    """
+                    GRANT USAGE ON SCHEMA deltakv TO \(Self.stranger);
+                    GRANT EXECUTE ON FUNCTION deltakv.caller() TO \(Self.stranger);
+                    SET LOCAL ROLE \(Self.stranger)
+                    """)
+                return try await transaction.query("SELECT deltakv.caller()").onlyRow().get(0, as: String.self)
             }
-            try await fixture.client.script("DROP ROLE \(Self.stranger)")
+            try await fixture.client.script("DROP OWNED BY \(Self.stranger); DROP ROLE \(Self.stranger)")
             #expect(caller == Self.stranger)
         }
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+import Database
 import Foundation
 import JobQueue
+import Logging
 import PostgreSQL
 import TestSupport
 import Testing
@@ -107,11 +109,16 @@ extension JobFailure {
     }
 }
 
+private let migrations = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    .deletingLastPathComponent().appendingPathComponent("Migrations")
+
 /// Runs `body` with a queue in a database of its own.
 func withQueue(connections: Int = 4, _ body: (QueueFixture) async throws -> Void) async throws {
     try await withTestDatabase { settings in
-        let client = PostgresClient(settings, size: connections)
-        try await applyMigrations(with: client)
+        var logger = Logger(label: "test")
+        logger.logLevel = .error
+        let client = PostgresClient(settings, size: connections, logger: logger)
+        _ = try await Migrator(directory: migrations.path, logger: logger).migrate(settings)
         try await body(QueueFixture(client: client, queue: JobQueue(client: client)))
         await client.close()
     }

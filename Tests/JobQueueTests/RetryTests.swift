@@ -4,7 +4,7 @@ import JobQueue
 import PostgreSQL
 import Testing
 
-@Suite struct RetryTests {
+@Suite(.serialized) struct RetryTests {
     @Test func errorsThatMayPassAreRetriedUntilAttemptsAreUsedUp() async throws {
         try await withQueue { fixture in
             let worker = try await fixture.worker()

@@ -6,7 +6,7 @@ import Testing
 
 /// Random sequences of everything that submitters, workers and time can do: the database must answer as ``QueueModel``
 /// does, hold the same states, and keep its counters right.
-@Suite struct StateMachineTests {
+@Suite(.serialized) struct StateMachineTests {
     @Test(arguments: 1...6)
     func randomOperationsAgreeWithTheModel(seed: UInt64) async throws {
         try await withQueue { fixture in
