@@ -135,7 +135,8 @@ extension Doctor {
             let version = try row.get(0, as: String.self)
             await client.close()
             let kind = if case .external = location { "your own" } else { "private" }
-            return Finding("PostgreSQL", .good, "\(kind), version \(version) (\(location.settings))\(freeDisk(location))")
+            return Finding(
+                "PostgreSQL", .good, "\(kind), version \(version) (\(location.settings))\(freeDisk(location))")
         } catch {
             return Finding("PostgreSQL", .bad, "\(error)", advice: "run 'deltakv db up', or correct DATABASE_URL")
         }

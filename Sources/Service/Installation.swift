@@ -22,7 +22,8 @@ public struct Installation: Sendable {
         if let named = environment["DELTAKV_SHARE"], !named.isEmpty {
             guard Self.isComplete(named) else {
                 throw SettingsError(
-                    description: "DELTAKV_SHARE is \(named), which holds no Migrations and Jobs: correct it or unset it")
+                    description: "DELTAKV_SHARE is \(named), which holds no Migrations and Jobs: correct it or unset it"
+                )
             }
             directory = named
             return

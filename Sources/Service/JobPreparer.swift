@@ -90,7 +90,8 @@ public struct JobPreparer: Sendable {
         do {
             return try JSONDecoder().decode([String: String].self, from: Data(json.utf8))
         } catch {
-            throw JobFault(.invalidOptions, "variables must be a JSON object of texts such as {\"language\": \"French\"}")
+            throw JobFault(
+                .invalidOptions, "variables must be a JSON object of texts such as {\"language\": \"French\"}")
         }
     }
 }

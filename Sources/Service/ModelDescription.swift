@@ -21,8 +21,9 @@ public struct ModelDescription: Sendable, Encodable {
     public let tensorTypes: [String: Int]
     /// Layers.
     public let layers: Int
-    /// Query heads and KV heads.
+    /// Query heads of a layer.
     public let heads: Int
+    /// KV heads of a layer.
     public let kvHeads: Int
     /// Tokens of context.
     public let contextLength: Int

@@ -45,7 +45,7 @@ import Testing
     }
 
     private func wait(
-        _ what: String, seconds: Double = 60, until condition: () async throws -> Bool
+        _ what: String, seconds: Double = 240, until condition: () async throws -> Bool
     ) async throws {
         let deadline = ContinuousClock.now + .seconds(seconds)
         while try await !condition() {
@@ -106,12 +106,13 @@ import Testing
 
     @Test func afterKillEveryJobCompletesOnce() async throws {
         try await withQueue { program, client in
-            try await submit(8, words: 1500, maxTokens: 40, to: client)
+            try await submit(8, words: 400, maxTokens: 30, to: client)
             let options = ["daemon", "--drain", "--lease", "3s", "--poll", "200ms"]
             for round in 1...2 {
                 let victim = try program.start(options)
                 try await wait("a job has finished in round \(round)") {
-                    try await number("SELECT count(*) FROM deltakv.job_events WHERE event = 'completed'", client) >= round
+                    try await number("SELECT count(*) FROM deltakv.job_events WHERE event = 'completed'", client)
+                        >= round
                 }
                 victim.send(SIGKILL)
                 _ = await victim.outcome()

@@ -6,11 +6,11 @@ import Testing
 @testable import Service
 
 @Suite struct SettingsTests {
-    private func withFile<T>(_ yaml: String, _ body: (String) async throws -> T) async throws -> T {
+    private func withFile(_ yaml: String, _ body: (String) async throws -> Void) async throws {
         let file = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString + ".yaml")
         try Data(yaml.utf8).write(to: file)
         defer { try? FileManager.default.removeItem(at: file) }
-        return try await body(file.path)
+        try await body(file.path)
     }
 
     @Test func flagsGoOverTheEnvironmentOverTheFileOverDefaults() async throws {

@@ -45,7 +45,8 @@ struct DaemonCommand: AsyncParsableCommand {
         // A log line in the middle of the progress line is for warnings only.
         logger.logLevel = logLevel ?? (showsProgress ? .warning : .info)
         let daemon = try await Daemon.start(
-            settings: settings, database: DatabaseLocation.resolve(), installation: Installation(), mode: drain ? .drain : .serve, logger: logger)
+            settings: settings, database: DatabaseLocation.resolve(), installation: Installation(),
+            mode: drain ? .drain : .serve, logger: logger)
         let group = ServiceGroup(
             configuration: .init(
                 services: [.init(service: daemon, successTerminationBehavior: .gracefullyShutdownGroup)],

@@ -64,15 +64,18 @@ struct JobsCommand: AsyncParsableCommand {
                     throw DatabaseError("there is no job \(job): 'deltakv jobs list' shows those there are")
                 }
                 print(JobLine(detail.summary).text)
-                for event in detail.events {
-                    let more = [event.attempt.map { "attempt \($0)" }, event.workerID.map { "worker \($0)" }, event.code]
-                    let notes = more.compactMap { $0 }.joined(separator: ", ")
-                    print("  \(event.occurredAt.formatted(.iso8601))  \(event.name)\(notes.isEmpty ? "" : " (\(notes))")")
-                }
+                for event in detail.events { print("  \(JobsCommand.line(for: event))") }
                 for error in detail.errors { print("  attempt \(error.attempt) failed: \(error.error)") }
                 if let output = detail.output { print("\n\(output)") }
             }
         }
+    }
+
+    private static func line(for event: JobDetail.Event) -> String {
+        let known = [event.attempt.map { "attempt \($0)" }, event.workerID.map { "worker \($0)" }, event.code]
+        let notes = known.compactMap { $0 }.joined(separator: ", ")
+        let time = event.occurredAt.formatted(.iso8601)
+        return "\(time)  \(event.name)" + (notes.isEmpty ? "" : " (\(notes))")
     }
 
     struct Cancel: AsyncParsableCommand {
