@@ -52,7 +52,11 @@ let package = Package(
             ]),
         .executableTarget(
             name: "deltakv",
-            dependencies: ["Service", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+            dependencies: [
+                "Service", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ]),
 
         // A PostgreSQL server for the tests of one process.
         .target(

@@ -2,6 +2,8 @@
 
 import ArgumentParser
 import Foundation
+import Logging
+import Service
 
 /// The command line: `deltakv SUBCOMMAND`.
 @main
@@ -13,6 +15,7 @@ struct DeltaKVCommand: AsyncParsableCommand {
             Start with 'deltakv db up', 'deltakv db migrate' and 'deltakv model fetch', submit jobs with SQL, then run
             'deltakv daemon --drain'. 'deltakv doctor' shows what is in force and whether it works.
             """,
+        version: Version.current,
         subcommands: [
             DatabaseCommand.self, ModelCommand.self, DaemonCommand.self, JobsCommand.self, GenerateCommand.self,
             BenchCommand.self, DoctorCommand.self,
@@ -22,6 +25,12 @@ struct DeltaKVCommand: AsyncParsableCommand {
     static func main() async {
         // A reader that goes away (deltakv jobs list | head) is no reason to die by a signal without a word.
         signal(SIGPIPE, SIG_IGN)
+        // Standard output is for results. Commands say themselves what they did; the daemon logs with a logger of its own.
+        LoggingSystem.bootstrap { label in
+            var handler = StreamLogHandler.standardError(label: label)
+            handler.logLevel = .warning
+            return handler
+        }
         do {
             var command = try parseAsRoot()
             if var asynchronous = command as? any AsyncParsableCommand {
