@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// The vector vocabulary of template.h in AVX2 with FMA and F16C. Included once, by avx2.c.
+#include <immintrin.h>
+
+#define VW 8             // floats of a vector
+#define TILE_PANEL 6     // rows of a linear tile: 6 x 2 accumulators
+#define TILE_WIDE 6      // rows of an attention tile: 6 x 2 accumulators
+#define NV_PANEL 2       // vectors of a linear tile
+#define NV_WIDE 2        // vectors of an attention tile
+
+typedef __m256 V;
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE V v_zero(void) { return _mm256_setzero_ps(); }
+INLINE V v_set(float x) { return _mm256_set1_ps(x); }
+INLINE V v_load(const float *p) { return _mm256_loadu_ps(p); }
+INLINE V v_load_half(const uint16_t *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)); }
+INLINE void v_store(float *p, V x) { _mm256_storeu_ps(p, x); }
+INLINE void v_store_half(uint16_t *p, V x) {
+    _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
+}
+/// All ones in lanes below n, else zero.
+INLINE __m256i v_lanes_below(int n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+/// The first `n` lanes (n < VW), the others zero.
+INLINE V v_load_first(const float *p, size_t n) { return _mm256_maskload_ps(p, v_lanes_below((int)n)); }
+INLINE void v_store_first(float *p, V x, size_t n) { _mm256_maskstore_ps(p, v_lanes_below((int)n), x); }
+INLINE V v_add(V a, V b) { return _mm256_add_ps(a, b); }
+INLINE V v_sub(V a, V b) { return _mm256_sub_ps(a, b); }
+INLINE V v_mul(V a, V b) { return _mm256_mul_ps(a, b); }
+INLINE V v_div(V a, V b) { return _mm256_div_ps(a, b); }
+INLINE V v_fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
+INLINE V v_max(V a, V b) { return _mm256_max_ps(a, b); }
+INLINE V v_min(V a, V b) { return _mm256_min_ps(a, b); }
+INLINE V v_round(V a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+/// `2^n · a` for a whole n in [-126, 127].
+INLINE V v_scale2(V a, V n) {
+    __m256i exponent = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
+    return _mm256_mul_ps(a, _mm256_castsi256_ps(exponent));
+}
+/// a where x >= y or x or y is not a number, else zero.
+INLINE V v_unless_less(V a, V x, V y) { return _mm256_and_ps(a, _mm256_cmp_ps(x, y, _CMP_NLT_UQ)); }
+/// a in lanes below n, else b.
+INLINE V v_first_else(V a, int n, V b) { return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(v_lanes_below(n))); }
+INLINE float v_sum(V a) {
+    __m128 x = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_add_ss(x, _mm_shuffle_ps(x, x, 1)));
+}
+INLINE float v_largest(V a) {
+    __m128 x = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    x = _mm_max_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_max_ss(x, _mm_shuffle_ps(x, x, 1)));
+}

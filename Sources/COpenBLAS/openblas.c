@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#define _GNU_SOURCE
+#include "COpenBLAS.h"
+
+#include <dlfcn.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+// Values of the CBLAS interface.
+enum { row_major = 101, no_transpose = 111, transpose = 112 };
+
+typedef void (*sgemm_function)(int order, int transpose_a, int transpose_b, int m, int n, int k, float alpha,
+                               const float *a, int lda, const float *b, int ldb, float beta, float *c, int ldc);
+
+static dkv_blas_info info;
+static sgemm_function sgemm;
+
+/// The fastest of OpenBLAS's kernel sets that this CPU runs, or NULL to leave the choice to the library.
+static const char *core_type(void) {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq")
+        && __builtin_cpu_supports("avx512vl")) {
+        return "SkylakeX";
+    }
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return "Haswell";
+#endif
+    return NULL;
+}
+
+static void fail(dkv_blas_status status, const char *detail) {
+    info.status = status;
+    snprintf(info.detail, sizeof info.detail, "%s", detail ? detail : "no reason given");
+}
+
+/// One product whose sizes are no multiples of any tile, against a plain loop.
+static void check_product(void) {
+    enum { m = 37, n = 83, k = 131 };
+    static float a[m * k], b[n * k], c[m * n];
+    for (int i = 0; i < m * k; i++) a[i] = (float)((i * 37) % 101 - 50) / 50;
+    for (int i = 0; i < n * k; i++) b[i] = (float)((i * 53) % 97 - 48) / 48;
+    sgemm(row_major, no_transpose, transpose, m, n, k, 1, a, k, b, k, 0, c, n);
+    for (int i = 0; i < m; i++) {
+        for (int j = 0; j < n; j++) {
+            double expected = 0;
+            for (int t = 0; t < k; t++) expected += (double)a[i * k + t] * b[j * k + t];
+            if (!(fabs(c[i * n + j] - expected) <= 1e-3)) {
+                fail(DKV_BLAS_WRONG, "");
+                snprintf(info.detail, sizeof info.detail, "element (%d, %d) of a test product is %g, expected %g", i, j,
+                         (double)c[i * n + j], expected);
+                return;
+            }
+        }
+    }
+}
+
+static void load(void) {
+    const char *core = core_type();
+    if (core) setenv("OPENBLAS_CORETYPE", core, 0);
+    // The library starts its threads when it is loaded; ours do the splitting. An int is parsed, so this cannot harm.
+    bool threads_set = getenv("OPENBLAS_NUM_THREADS") != NULL;
+    if (!threads_set) setenv("OPENBLAS_NUM_THREADS", "1", 1);
+    void *library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
+    if (!threads_set) unsetenv("OPENBLAS_NUM_THREADS");
+    if (!library) return fail(DKV_BLAS_MISSING, dlerror());
+    sgemm = (sgemm_function)dlsym(library, "cblas_sgemm");
+    char *(*corename)(void) = (char *(*)(void))dlsym(library, "openblas_get_corename");
+    char *(*config)(void) = (char *(*)(void))dlsym(library, "openblas_get_config");
+    void (*set_threads)(int) = (void (*)(int))dlsym(library, "openblas_set_num_threads");
+    if (!sgemm || !corename || !config || !set_threads) return fail(DKV_BLAS_INCOMPLETE, dlerror());
+    set_threads(1);
+    snprintf(info.core, sizeof info.core, "%s", corename());
+    snprintf(info.config, sizeof info.config, "%s", config());
+    info.status = DKV_BLAS_READY;
+    check_product();
+}
+
+const dkv_blas_info *dkv_blas_load(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, load);
+    return &info;
+}
+
+void dkv_blas_sgemm(bool transpose_a, bool transpose_b, int m, int n, int k, float alpha, const float *a, int lda,
+                    const float *b, int ldb, float beta, float *c, int ldc) {
+    sgemm(row_major, transpose_a ? transpose : no_transpose, transpose_b ? transpose : no_transpose, m, n, k, alpha, a,
+          lda, b, ldb, beta, c, ldc);
+}

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+import Kernels
+
+/// Computes steps of a model: mixed batches of prefill chunks and decodes over a paged KV cache.
+///
+/// A token's K, V and logits depend only on its sequence: they are the same bits whatever else is in the step, however the
+/// prompt is cut into chunks, and for any number of threads (on one instruction set and KV type). Memory is taken when the
+/// object is made; a step allocates no activations. One caller at a time.
+public final class ForwardPass {
+    /// The model.
+    public let model: LanguageModel
+    /// Where K and V are kept.
+    public let pool: KVPool
+    /// Most tokens of a step.
+    public let maxRows: Int
+    private let compute: Compute
+    private let work: Workspace
+    private let attention: AttentionPlan
+    private let angles: RotaryAngles
+    private var spans: [AttentionSpan] = []
+
+    /// A forward pass for steps of up to `maxRows` tokens. `instructionSet` is by default what `DELTAKV_ISA` asks for, or
+    /// the best of this CPU.
+    ///
+    /// - Throws: ``InferenceError/kernel(_:)`` if memory is refused or `DELTAKV_ISA` is wrong.
+    public init(
+        model: LanguageModel, pool: KVPool, threads: ThreadPool, maxRows: Int, instructionSet: InstructionSet? = nil
+    ) throws(InferenceError) {
+        let c = model.configuration
+        guard (1...(1 << 20)).contains(maxRows) else { throw .tooManyRows(maxRows, limit: 1 << 20) }
+        precondition(
+            pool.layout.layers == c.layers && pool.layout.kvHeads == c.kvHeads
+                && pool.layout.headDimension == c.headDimension, "the pool was made for another model")
+        self.model = model
+        self.pool = pool
+        self.maxRows = maxRows
+        angles = RotaryAngles(headDimension: c.headDimension, theta: c.ropeTheta)
+        do throws(KernelError) {
+            let chosen = if let instructionSet { instructionSet } else { try InstructionSet.fromEnvironment() }
+            compute = Compute(pool: threads, instructionSet: chosen)
+            work = try Workspace(c, rows: maxRows)
+            attention = try AttentionPlan(layout: pool.layout, heads: c.heads, maxRows: maxRows, compute: compute)
+        } catch {
+            throw .kernel(error)
+        }
+    }
+
+    /// Computes a step: writes the K and V of all tokens and hands over the logits after the last token of each segment that
+    /// wants them, in order.
+    ///
+    /// - Parameters:
+    ///   - segments: One per sequence; two segments must not write the same page.
+    ///   - logits: Called with the segment's index and ``ModelConfiguration/vocabulary`` values, valid during the call.
+    /// - Throws: ``InferenceError``. Segments are checked before anything is written.
+    public func run(
+        _ segments: [Segment], logits: (_ segment: Int, UnsafeBufferPointer<Float>) throws -> Void
+    ) throws {
+        let rows = try prepare(segments)
+        computeLayers(rows: rows)
+        var wanted: [LogitsRow] = []
+        var row = 0
+        for (index, segment) in segments.enumerated() {
+            row += segment.tokens.count
+            if segment.wantsLogits {
+                wanted.append(LogitsRow(row: row - 1, segment: index, token: segment.tokens.count - 1))
+            }
+        }
+        try computeLogits(wanted) { try logits($0.segment, $1) }
+    }
+
+    /// Like ``run(_:logits:)``, with the logits after every token of every segment, whether wanted or not.
+    public func runAll(
+        _ segments: [Segment], logits: (_ segment: Int, _ token: Int, UnsafeBufferPointer<Float>) throws -> Void
+    ) throws {
+        let rows = try prepare(segments)
+        computeLayers(rows: rows)
+        var wanted: [LogitsRow] = []
+        for (index, segment) in segments.enumerated() {
+            for token in segment.tokens.indices {
+                wanted.append(LogitsRow(row: wanted.count, segment: index, token: token))
+            }
+        }
+        try computeLogits(wanted) { try logits($0.segment, $0.token, $1) }
+    }
+
+    private struct LogitsRow {
+        let row, segment, token: Int
+    }
+
+    // MARK: Input
+
+    /// Checks the segments, embeds their tokens, and lays out where everything goes. Returns the number of rows.
+    private func prepare(_ segments: [Segment]) throws(InferenceError) -> Int {
+        let rows = segments.reduce(0) { $0 + $1.tokens.count }
+        guard rows <= maxRows else { throw .tooManyRows(rows, limit: maxRows) }
+        for (index, segment) in segments.enumerated() { try check(segment, index) }
+        spans.removeAll(keepingCapacity: true)
+        var row = 0, page = 0
+        for segment in segments {
+            place(segment, row: row, pageTable: work.pages + page)
+            row += segment.tokens.count
+            page += neededPages(segment)
+        }
+        attention.prepare(spans)
+        embed(segments)
+        return rows
+    }
+
+    private func neededPages(_ segment: Segment) -> Int {
+        KVPool.pages(forTokens: segment.position + segment.tokens.count)
+    }
+
+    private func check(_ segment: Segment, _ index: Int) throws(InferenceError) {
+        let c = model.configuration
+        func refuse(_ reason: String) -> InferenceError { .invalidSegment(index: index, reason: reason) }
+        guard !segment.tokens.isEmpty else { throw refuse("it has no tokens") }
+        guard segment.position >= 0, segment.position <= c.contextLength - segment.tokens.count else {
+            throw refuse("position \(segment.position) leaves no room in a context of \(c.contextLength) tokens")
+        }
+        guard segment.pages.count >= neededPages(segment) else {
+            throw refuse("it has \(segment.pages.count) KV pages but needs \(neededPages(segment))")
+        }
+        guard segment.pages.allSatisfy({ pool.address(of: $0) != nil }) else {
+            throw refuse("a page is not of this pool")
+        }
+        if let token = segment.tokens.first(where: { $0 < 0 || Int($0) >= c.vocabulary }) {
+            throw refuse("token \(token) is not in the vocabulary of \(c.vocabulary)")
+        }
+    }
+
+    private func place(_ segment: Segment, row: Int, pageTable: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) {
+        for i in 0..<neededPages(segment) { pageTable[i] = pool.address(of: segment.pages[i]) }
+        for i in segment.tokens.indices {
+            let position = segment.position + i
+            work.slots[row + i] = KVSlot(
+                page: pageTable[position / KVPool.pageTokens], slot: UInt32(position % KVPool.pageTokens))
+            angles.write(position: position, to: work.rotation[row: row + i])
+        }
+        spans.append(AttentionSpan(pages: pageTable, row: row, count: segment.tokens.count, position: segment.position))
+    }
+
+    private func embed(_ segments: [Segment]) {
+        var row = 0
+        for segment in segments {
+            for token in segment.tokens {
+                model.embedding.copyRow(Int(token), to: work.residual[row: row])
+                row += 1
+            }
+        }
+    }
+
+    // MARK: Layers
+
+    private func computeLayers(rows: Int) {
+        let x = work.residual.first(rows), normalized = work.normalized.first(rows)
+        let qkv = work.queryKeyValue.first(rows), attended = work.attended.first(rows)
+        let gateUp = work.gateUp.first(rows), activated = work.activated.first(rows)
+        let epsilon = model.configuration.rmsEpsilon
+        for (index, layer) in model.layers.enumerated() {
+            compute.normalize(x, weight: layer.attentionNorm, epsilon: epsilon, to: normalized)
+            layer.queryKeyValue.apply(normalized, to: qkv, with: compute)
+            compute.rotateAndStore(
+                qkv, heads: model.configuration.heads, layer: index, layout: pool.layout, rotation: work.rotation.base,
+                slots: work.slots)
+            attention.run(layer: index, queries: qkv, to: attended)
+            layer.attentionOutput.apply(attended, to: x, adding: true, with: compute)
+            compute.normalize(x, weight: layer.feedForwardNorm, epsilon: epsilon, to: normalized)
+            layer.gateUp.apply(normalized, to: gateUp, with: compute)
+            compute.swiglu(gateUp, to: activated)
+            layer.down.apply(activated, to: x, adding: true, with: compute)
+        }
+    }
+
+    // MARK: Output
+
+    private func computeLogits(
+        _ wanted: [LogitsRow], _ deliver: (LogitsRow, UnsafeBufferPointer<Float>) throws -> Void
+    ) throws {
+        for first in stride(from: 0, to: wanted.count, by: work.logits.rows) {
+            let group = wanted[first..<min(first + work.logits.rows, wanted.count)]
+            for (i, wanted) in group.enumerated() {
+                _ = work.headInput[row: i].update(fromContentsOf: work.residual[row: wanted.row])
+            }
+            let input = work.headInput.first(group.count), logits = work.logits.first(group.count)
+            compute.normalize(input, weight: model.finalNorm, epsilon: model.configuration.rmsEpsilon, to: input)
+            model.head.apply(input, to: logits, with: compute)
+            for (i, wanted) in group.enumerated() {
+                let row = UnsafeBufferPointer(logits[row: i])
+                guard row.allFinite else { throw InferenceError.nonFiniteLogits(segment: wanted.segment) }
+                try deliver(wanted, row)
+            }
+        }
+    }
+}

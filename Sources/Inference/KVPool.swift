@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+import Kernels
+import Synchronization
+
+/// A page of a ``KVPool``.
+public struct PageID: Hashable, Sendable {
+    let index: Int32
+}
+
+/// The type of cached K and V elements.
+public enum KVDataType: Sendable, CaseIterable {
+    /// IEEE half precision; values beyond ±65504 are cut there.
+    case float16
+    /// Single precision.
+    case float32
+}
+
+/// Memory for the K and V of all sequences, in pages of ``pageTokens`` tokens across all layers.
+///
+/// Address space is reserved at once; memory grows as pages are first used, and used pages are handed out again first.
+/// Allocation is thread-safe; who may write a page when is up to its owner.
+public final class KVPool: Sendable {
+    /// Tokens of a page.
+    public static let pageTokens = KVLayout.pageTokens
+    /// Pages of the pool.
+    public let pageCount: Int
+    /// Bytes of a page.
+    public let pageBytes: Int
+    /// How pages are laid out.
+    let layout: KVLayout
+    private let memory: ReservedMemory
+    private let state: Mutex<State>
+
+    private struct State {
+        /// Pages that were used and freed, last freed last.
+        var free: [PageID] = []
+        /// Pages from here on were never used.
+        var fresh: Int32 = 0
+        var isUsed: [Bool]
+    }
+
+    /// A pool of `pageCount` free pages.
+    ///
+    /// - Throws: ``InferenceError`` if the number is out of range or the address space cannot be reserved.
+    public init(configuration: ModelConfiguration, dataType: KVDataType, pageCount: Int) throws(InferenceError) {
+        guard pageCount > 0, pageCount <= Int32.max else { throw .invalidPageCount(pageCount) }
+        layout = KVLayout(
+            layers: configuration.layers, kvHeads: configuration.kvHeads, headDimension: configuration.headDimension,
+            half: dataType == .float16)
+        pageBytes = layout.pageBytes
+        self.pageCount = pageCount
+        let (bytes, overflow) = pageBytes.multipliedReportingOverflow(by: pageCount)
+        guard !overflow else { throw .invalidPageCount(pageCount) }
+        do throws(KernelError) {
+            memory = try ReservedMemory(count: bytes)
+        } catch {
+            throw .kernel(error)
+        }
+        state = Mutex(State(isUsed: Array(repeating: false, count: pageCount)))
+    }
+
+    /// Pages that are not in use.
+    public var freePages: Int { state.withLock { $0.free.count + pageCount - Int($0.fresh) } }
+
+    /// Takes `count` pages, or none and returns nil if there are fewer. Their contents are undefined.
+    public func allocate(_ count: Int) -> [PageID]? {
+        precondition(count >= 0, "a negative number of pages")
+        return state.withLock { state in
+            guard count <= state.free.count + pageCount - Int(state.fresh) else { return nil }
+            var pages: [PageID] = []
+            pages.reserveCapacity(count)
+            while pages.count < count {
+                let page = state.free.popLast() ?? PageID(index: state.fresh)
+                if page.index == state.fresh { state.fresh += 1 }
+                state.isUsed[Int(page.index)] = true
+                pages.append(page)
+            }
+            return pages
+        }
+    }
+
+    /// Gives pages back. Traps on a page that is not in use: its next owner's data would be overwritten.
+    public func free(_ pages: [PageID]) {
+        state.withLock { state in
+            for page in pages {
+                precondition(state.isUsed[Int(page.index)], "a KV page was freed twice")
+                state.isUsed[Int(page.index)] = false
+                state.free.append(page)
+            }
+        }
+    }
+
+    /// Pages that a sequence of `tokens` tokens needs.
+    public static func pages(forTokens tokens: Int) -> Int { (tokens + pageTokens - 1) / pageTokens }
+
+    /// The first byte of a page, or nil if the page is not of this pool.
+    func address(of page: PageID) -> UnsafeMutablePointer<CChar>? {
+        guard page.index >= 0, Int(page.index) < pageCount else { return nil }
+        return (memory.base + Int(page.index) * pageBytes).assumingMemoryBound(to: CChar.self)
+    }
+}

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// One sequence's part of a step: a prefill chunk has many tokens, a decode has one.
+public struct Segment: Sendable {
+    /// Token ids, in order; at least one.
+    public var tokens: [Int32]
+    /// Position of the first token in its sequence. KV of all earlier positions is in the pages.
+    public var position: Int
+    /// The sequence's pages, in order, at least as many as its tokens so far (with these) need. The step writes only the
+    /// places of its own tokens, so sequences may share pages of a common prefix.
+    public var pages: [PageID]
+    /// Whether the logits after the last token are wanted.
+    public var wantsLogits: Bool
+
+    /// A segment.
+    public init(tokens: [Int32], position: Int, pages: [PageID], wantsLogits: Bool) {
+        self.tokens = tokens
+        self.position = position
+        self.pages = pages
+        self.wantsLogits = wantsLogits
+    }
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+import Kernels
+import ModelFiles
+
+/// Turns a file's tensors into weights, after checking that they are the ones the configuration asks for. Memory is taken
+/// only once a tensor's shape, and with it the bytes the file really holds, has been checked.
+struct WeightLoader {
+    let file: GGUFFile
+    let configuration: ModelConfiguration
+    /// Room for the largest tensor's fp32 values, used for one after another.
+    private let room: ReservedMemory
+
+    /// A tensor that forms a range of a layer's outputs.
+    struct Part {
+        let name: String
+        let outputs: Int
+        /// Elements of a head whose rows are stored in rotary pairs, to be put in halves; nil: rows stay where they are.
+        var rotaryHead: Int?
+    }
+
+    init(file: GGUFFile, configuration: ModelConfiguration) throws {
+        self.file = file
+        self.configuration = configuration
+        try Self.checkNames(file, layers: configuration.layers)
+        let largest = file.tensors.map(\.elementCount).max() ?? 0
+        let (bytes, overflow) = largest.multipliedReportingOverflow(by: MemoryLayout<Float>.stride)
+        guard !overflow else { throw InferenceError.kernel(.outOfMemory(bytes: Int.max, code: 12)) }
+        room = try ReservedMemory(count: bytes)
+    }
+
+    /// A norm's weight.
+    func vector(_ name: String) throws -> [Float] {
+        let tensor = try tensor(name, shape: [configuration.hidden])
+        return Array(try values(of: tensor))
+    }
+
+    /// A layer from the hidden state.
+    func linear(_ name: String, outputs: Int) throws -> LinearWeight {
+        try linear(parts: [Part(name: name, outputs: outputs)], inputs: configuration.hidden)
+    }
+
+    /// A layer whose outputs are those of several tensors, one after another.
+    func linear(parts: [Part], inputs: Int) throws -> LinearWeight {
+        let tensors = try parts.map { try tensor($0.name, shape: [inputs, $0.outputs]) }
+        let matrix = try PackedMatrix(inputs: inputs, outputs: parts.reduce(0) { $0 + $1.outputs })
+        var first = 0
+        for (part, tensor) in zip(parts, tensors) {
+            let values = try values(of: tensor)
+            for row in 0..<part.outputs {
+                let source = part.rotaryHead.map { Self.pairedRow(row, head: $0) } ?? row
+                matrix.setRow(
+                    first + row, UnsafeBufferPointer(rebasing: values[source * inputs..<(source + 1) * inputs]))
+            }
+            first += part.outputs
+        }
+        return .float32(matrix)
+    }
+
+    /// Where GGUF keeps the row that is `row` when a head's halves pair up: pairs (i, i + d / 2) lie at (2i, 2i + 1).
+    static func pairedRow(_ row: Int, head: Int) -> Int {
+        let place = row % head, half = head / 2
+        return row - place + 2 * (place % half) + place / half
+    }
+
+    private func tensor(_ name: String, shape: [Int]) throws -> GGUFTensor {
+        let tensor = try file.tensor(named: name)
+        guard tensor.shape == shape else {
+            throw InferenceError.wrongShape(tensor: name, expected: shape, found: tensor.shape)
+        }
+        return tensor
+    }
+
+    private func values(of tensor: GGUFTensor) throws -> UnsafeBufferPointer<Float> {
+        let values = UnsafeMutableBufferPointer(start: room.floats(), count: tensor.elementCount)
+        try tensor.dequantize(into: values)
+        guard UnsafeBufferPointer(values).allFinite else { throw InferenceError.nonFiniteWeight(tensor: tensor.name) }
+        return UnsafeBufferPointer(values)
+    }
+
+    /// A tensor that the forward pass would ignore (a bias, an expert, a second norm) would make its results wrong.
+    private static func checkNames(_ file: GGUFFile, layers: Int) throws {
+        let parts: Set<Substring> = [
+            "attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_norm", "ffn_gate", "ffn_up", "ffn_down",
+        ]
+        let globals: Set<String> = ["token_embd.weight", "output_norm.weight", "output.weight"]
+        for tensor in file.tensors where !globals.contains(tensor.name) {
+            let fields = tensor.name.split(separator: ".", omittingEmptySubsequences: false)
+            let known = fields.count == 4 && fields[0] == "blk" && fields[3] == "weight" && parts.contains(fields[2])
+            guard known, let layer = Int(fields[1]), (0..<layers).contains(layer) else {
+                throw InferenceError.unsupportedFeature("the tensor \(tensor.name)")
+            }
+        }
+    }
+}
+
+extension UnsafeBufferPointer<Float> {
+    /// Whether no element is infinite or not a number.
+    var allFinite: Bool {
+        // On the bits, so that the loop becomes vector code.
+        var largest: UInt32 = 0
+        for value in self { largest = Swift.max(largest, value.bitPattern & 0x7fff_ffff) }
+        return largest < 0x7f80_0000
+    }
+}

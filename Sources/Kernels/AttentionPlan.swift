@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+import CKernels
+
+/// Consecutive query rows of one sequence in a batch.
+public struct AttentionSpan {
+    /// The sequence's page table: first byte of each page; covers all positions up to the last row's.
+    public let pages: UnsafePointer<UnsafeMutablePointer<CChar>?>
+    /// First row in the batch.
+    public let row: Int
+    /// Number of rows.
+    public let count: Int
+    /// Position of the first row's token; the others follow.
+    public let position: Int
+
+    /// A span.
+    public init(pages: UnsafePointer<UnsafeMutablePointer<CChar>?>, row: Int, count: Int, position: Int) {
+        self.pages = pages
+        self.row = row
+        self.count = count
+        self.position = position
+    }
+}
+
+/// The split of a batch's attention into pieces of work, made once per step and used by every layer.
+///
+/// Long contexts of few rows are split at chunk borders; because chunks are reduced apart and merged in order anyway, the
+/// split changes no bit of the result. Memory is allocated once, for a number of rows.
+public final class AttentionPlan {
+    private let layout: KVLayout
+    private let group: Int
+    private let compute: Compute
+    private let tile: Int
+    // Pieces of contexts that a plan has room for, next to one whole piece per row and KV head.
+    private let splitCapacity: Int
+    private let partialCapacity: Int
+    private let memory: ReservedMemory
+    private let units: UnsafeMutablePointer<dkv_attention_unit>
+    private let folds: UnsafeMutablePointer<dkv_attention_fold>
+    private let partials: UnsafeMutablePointer<Float>
+    private let scratch: UnsafeMutablePointer<Float>
+    private var unitCount = 0
+    private var foldCount = 0
+    private var partialCount = 0
+
+    /// A plan for batches of up to `maxRows` rows of `heads` query heads over KV of `layout`.
+    ///
+    /// - Throws: ``KernelError/outOfMemory(bytes:code:)``.
+    public init(layout: KVLayout, heads: Int, maxRows: Int, compute: Compute) throws(KernelError) {
+        precondition(heads > 0 && heads % layout.kvHeads == 0 && maxRows > 0, "unsupported shape")
+        self.layout = layout
+        self.compute = compute
+        group = heads / layout.kvHeads
+        precondition(group <= KVLayout.largestGroup, "too many query heads share a KV head")
+        tile = Int(DKV_TILE_ROWS) / group
+        splitCapacity = 1024 + 64 * compute.pool.threads
+        let unitCapacity = maxRows * layout.kvHeads + splitCapacity
+        partialCapacity = splitCapacity * Int(DKV_TILE_ROWS) * (layout.headDimension + 2)
+        let unitBytes = unitCapacity * MemoryLayout<dkv_attention_unit>.stride
+        let foldBytes = unitCapacity * MemoryLayout<dkv_attention_fold>.stride
+        let scratchFloats = compute.pool.threads * dkv_attention_scratch(layout.headDimension)
+        memory = try ReservedMemory(count: unitBytes + foldBytes + 4 * (partialCapacity + scratchFloats))
+        units = memory.base.assumingMemoryBound(to: dkv_attention_unit.self)
+        folds = (memory.base + unitBytes).assumingMemoryBound(to: dkv_attention_fold.self)
+        partials = memory.floats(at: unitBytes + foldBytes)
+        scratch = partials + partialCapacity
+    }
+
+    /// Forgets the last batch and plans a new one. The spans' rows together are at most `maxRows`.
+    public func prepare(_ spans: some Sequence<AttentionSpan>) {
+        (unitCount, foldCount, partialCount) = (0, 0, 0)
+        let whole = spans.reduce(0) { $0 + ($1.count + tile - 1) / tile } * layout.kvHeads
+        // Plenty of pieces balance by themselves; few of them leave threads idle, so cut their contexts.
+        let split = whole < 4 * compute.pool.threads && compute.pool.threads > 1
+        for span in spans {
+            for first in stride(from: 0, to: span.count, by: tile) {
+                for head in 0..<layout.kvHeads {
+                    add(span, first: first, rows: min(tile, span.count - first), head: head, split: split)
+                }
+            }
+        }
+    }
+
+    private func add(_ span: AttentionSpan, first: Int, rows: Int, head: Int, split: Bool) {
+        let chunks = (span.position + first + rows + KVLayout.chunkTokens - 1) / KVLayout.chunkTokens
+        var unit = dkv_attention_unit(
+            pages: span.pages, row: span.row + first, rows: rows, position: span.position + first, kv_head: head,
+            first_chunk: 0, last_chunk: chunks, partial: nil)
+        let size = rows * group * (layout.headDimension + 2)
+        let fits = partialCount + chunks * size <= partialCapacity && unitCount + chunks <= splitCapacity
+        guard split, chunks > 1, fits else {
+            units[unitCount] = unit
+            unitCount += 1
+            return
+        }
+        folds[foldCount] = dkv_attention_fold(
+            row: unit.row, rows: rows, kv_head: head, chunks: chunks, partials: partials + partialCount)
+        foldCount += 1
+        for chunk in 0..<chunks {
+            unit.first_chunk = chunk
+            unit.last_chunk = chunk + 1
+            unit.partial = partials + partialCount
+            partialCount += size
+            units[unitCount] = unit
+            unitCount += 1
+        }
+    }
+
+    /// Causal attention of the prepared batch in `layer`: `queries` rows start with the rotated query heads; `y` is
+    /// [rows][heads · head dimension]. K and V of the batch's own tokens are already in the pages.
+    public func run(layer: Int, queries: Matrix, to y: Matrix) {
+        precondition(layer >= 0 && layer < layout.layers, "layer out of range")
+        precondition(
+            y.columns == layout.kvHeads * group * layout.headDimension && queries.columns >= y.columns, "shapes")
+        var task = dkv_attention(
+            kernels: compute.kernels, shape: layout.shape, group: group, layer: layer,
+            scale: 1 / Float(layout.headDimension).squareRoot(), queries: queries.base, ldq: queries.stride, y: y.base,
+            ldy: y.stride, units: units, folds: folds, scratch: scratch)
+        compute.pool.run(count: unitCount, context: &task, task: dkv_attention_task)
+        compute.pool.run(count: foldCount, context: &task, task: dkv_attention_fold_task)
+    }
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+import COpenBLAS
+
+/// OpenBLAS, loaded at run time with the kernels that fit the CPU. It serves one-off products (calibration, checks); the
+/// forward pass has its own kernels, whose results do not depend on the batch.
+public struct OpenBLAS: Sendable {
+    /// The kernel set in use, such as `SkylakeX`.
+    public let core: String
+    /// The library's description of itself: version and build options.
+    public let configuration: String
+
+    /// Loads the library (once per process) and checks one product against a plain loop.
+    ///
+    /// Sets `OPENBLAS_CORETYPE` unless it is set already: call this before other threads use the environment.
+    ///
+    /// - Throws: ``KernelError/openBLAS(_:)`` if it is missing, incomplete or wrong.
+    public init() throws(KernelError) {
+        guard let info = dkv_blas_load()?.pointee else { throw .openBLAS("the loader returned nothing") }
+        switch info.status {
+        case DKV_BLAS_READY: break
+        case DKV_BLAS_MISSING: throw .openBLAS("the library was not found (\(Self.text(info.detail)))")
+        case DKV_BLAS_INCOMPLETE: throw .openBLAS("a function is missing from it (\(Self.text(info.detail)))")
+        default: throw .openBLAS("with core \(Self.text(info.core)), \(Self.text(info.detail))")
+        }
+        core = Self.text(info.core)
+        configuration = Self.text(info.config)
+    }
+
+    /// `c = a · bᵀ` on the calling thread; `a` is `[m][k]`, `b` is `[n][k]`, `c` is `[m][n]`, all dense and row-major.
+    ///
+    /// The rounding of an element may depend on m and n. Traps if a buffer is too small.
+    public func multiplyTransposed(
+        _ a: UnsafeBufferPointer<Float>, _ b: UnsafeBufferPointer<Float>, into c: UnsafeMutableBufferPointer<Float>,
+        m: Int, n: Int, k: Int
+    ) {
+        precondition(m > 0 && n > 0 && k > 0 && max(m, n, k) < Int(Int32.max), "sizes out of range")
+        precondition(a.count >= m * k && b.count >= n * k && c.count >= m * n, "a buffer is too small")
+        dkv_blas_sgemm(
+            false, true, Int32(m), Int32(n), Int32(k), 1, a.baseAddress, Int32(k), b.baseAddress, Int32(k), 0,
+            c.baseAddress, Int32(n))
+    }
+
+    /// A C character array as text.
+    private static func text<Characters>(_ characters: Characters) -> String {
+        withUnsafeBytes(of: characters) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+    }
+}

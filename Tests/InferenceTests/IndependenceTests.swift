@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+import Kernels
+import Testing
+
+@testable import Inference
+
+/// A sequence's logits are the same bits however it is computed.
+@Suite struct IndependenceTests {
+    @Test(arguments: [KVDataType.float16, .float32])
+    func chunksDoNotMatter(_ type: KVDataType) throws {
+        let model = try DefaultModel.get()
+        let prompt = ids(700, below: model.configuration.vocabulary)
+        var whole = try Runner(model, type: type, tokens: 700, maxRows: 700)
+        let expected = try whole.feed(prompt, chunk: 700)
+        for (chunk, threads) in [(512, 1), (97, 3)] {
+            var runner = try Runner(model, type: type, tokens: 700, threads: threads)
+            #expect(try runner.feed(prompt, chunk: chunk).map(\.bitPattern) == expected.map(\.bitPattern))
+        }
+    }
+
+    /// Prefill chunks and decodes of several sequences in one step, pages in arbitrary order, a prefix shared.
+    @Test func companyDoesNotMatter() throws {
+        let model = try DefaultModel.get()
+        let vocabulary = model.configuration.vocabulary
+        let prompts = [
+            ids(130, below: vocabulary), ids(64, below: vocabulary, seed: 2), ids(1, below: vocabulary, seed: 3),
+        ]
+        let next: [Int32] = [5, 6, 7]
+        var alone: [[UInt32]] = []
+        for (prompt, token) in zip(prompts, next) {
+            var runner = try Runner(model, type: .float16, tokens: 192)
+            _ = try runner.feed(prompt)
+            alone.append(try runner.feed([token]).map(\.bitPattern))
+        }
+        let pool = try KVPool(configuration: model.configuration, dataType: .float16, pageCount: 12)
+        let pass = try ForwardPass(model: model, pool: pool, threads: ThreadPool(threads: 2), maxRows: 256)
+        let all = Array(try #require(pool.allocate(12)).reversed())
+        let tables = [Array(all[0..<3]), Array(all[3..<6]), Array(all[6..<9]), Array(all[0..<2] + all[9..<10])]
+        var together: [Int: [UInt32]] = [:]
+        let steps: [[Segment]] = [
+            [
+                Segment(tokens: Array(prompts[0][..<90]), position: 0, pages: tables[0], wantsLogits: false),
+                Segment(tokens: prompts[1], position: 0, pages: tables[1], wantsLogits: true),
+            ],
+            [
+                Segment(tokens: Array(prompts[2]), position: 0, pages: tables[2], wantsLogits: false),
+                Segment(tokens: [next[1]], position: 64, pages: tables[1], wantsLogits: true),
+                Segment(tokens: Array(prompts[0][90...]), position: 90, pages: tables[0], wantsLogits: false),
+            ],
+            [
+                Segment(tokens: [next[0]], position: 130, pages: tables[0], wantsLogits: true),
+                Segment(tokens: [next[2]], position: 1, pages: tables[2], wantsLogits: true),
+                // The last page of its own, the first two shared with the first sequence.
+                Segment(
+                    tokens: Array(prompts[0][128...]) + [next[0]], position: 128, pages: tables[3], wantsLogits: true),
+            ],
+        ]
+        try pass.run(steps[0]) { _, _ in }
+        try pass.run(steps[1]) { together[$0] = $1.map(\.bitPattern) }
+        #expect(together == [1: alone[1]])
+        try pass.run(steps[2]) { together[$0] = $1.map(\.bitPattern) }
+        #expect(together == [0: alone[0], 1: alone[2], 2: alone[0]])
+    }
+
+    @Test func allLogitsAgreeWithLast() throws {
+        let model = try TinyModel().load()
+        let prompt = ids(70, below: model.configuration.vocabulary)
+        let all = try Runner(model, tokens: 70)
+        var rows: [[UInt32]] = []
+        try all.pass.runAll([Segment(tokens: prompt, position: 0, pages: all.pages, wantsLogits: false)]) {
+            #expect($0 == 0 && $1 == rows.count)
+            rows.append($2.map(\.bitPattern))
+        }
+        for count in [1, 64, 70] {
+            var runner = try Runner(model, tokens: 70)
+            #expect(try runner.feed(Array(prompt[..<count])).map(\.bitPattern) == rows[count - 1])
+        }
+    }
+}

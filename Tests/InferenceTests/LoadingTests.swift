@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+import Kernels
+import ModelFiles
+import Testing
+
+@testable import Inference
+
+/// Files that do not fit give typed errors, never traps or wild allocations.
+@Suite struct LoadingTests {
+    private func error(_ change: (inout TinyModel) -> Void) -> InferenceError? {
+        var model = TinyModel()
+        change(&model)
+        do {
+            _ = try model.load()
+            return nil
+        } catch {
+            return error as? InferenceError
+        }
+    }
+
+    @Test func readsTheDefaultModel() throws {
+        let c = try DefaultModel.get().configuration
+        #expect((c.layers, c.hidden, c.heads, c.kvHeads) == (30, 576, 9, 3))
+        #expect((c.headDimension, c.feedForward, c.vocabulary, c.contextLength) == (64, 1536, 49152, 8192))
+        #expect(c.ropeTheta == 100_000 && c.rmsEpsilon == 1e-5)
+    }
+
+    @Test func untouchedTinyModelLoads() { #expect(error { _ in } == nil) }
+
+    @Test func namesWhatIsUnsupported() {
+        #expect(error { $0.metadata["general.architecture"] = .string("mamba") } == .unsupportedArchitecture("mamba"))
+        let changes: [(String, TinyModel.Value)] = [
+            ("llama.rope.scaling.type", .string("yarn")), ("llama.rope.scaling.factor", .float(4)),
+            ("llama.expert_count", .int(8)), ("llama.attention.sliding_window", .int(128)),
+            ("llama.rope.dimension_count", .int(8)), ("llama.attention.value_length", .int(32)),
+            ("llama.attention.key_length", .int(8)),
+        ]
+        for (key, value) in changes {
+            guard case .unsupportedFeature(let text) = error({ $0.metadata[key] = value }) else {
+                Issue.record("\(key) was accepted")
+                continue
+            }
+            #expect(!text.isEmpty)
+        }
+        for name in ["rope_freqs.weight", "blk.0.attn_q.bias", "blk.2.attn_q.weight", "blk.0.ffn_gate_exps.weight"] {
+            guard case .unsupportedFeature(let text) = error({ $0.tensors[name] = ([4], [1, 1, 1, 1]) }) else {
+                Issue.record("\(name) was accepted")
+                continue
+            }
+            #expect(text.contains(name))
+        }
+    }
+
+    @Test(arguments: [
+        "llama.block_count", "llama.embedding_length", "llama.attention.head_count", "llama.attention.head_count_kv",
+        "llama.attention.key_length", "llama.feed_forward_length", "llama.context_length",
+    ])
+    func lyingNumbers(_ key: String) {
+        for value in [UInt32(0), 3, 1 << 10, 1 << 31, .max] {
+            // A context length within bounds is a fact of the model, not a lie.
+            if key == "llama.context_length", value > 0, value < 1 << 24 { continue }
+            var model = TinyModel()
+            model.metadata[key] = .int(value)
+            #expect(throws: (any Error).self, "\(key) = \(value)") { try model.load() }
+        }
+    }
+
+    @Test func lyingFloats() {
+        for key in ["llama.attention.layer_norm_rms_epsilon", "llama.rope.freq_base"] {
+            for value: Float in [0, -1, .nan, .infinity] {
+                guard case .invalidConfiguration = error({ $0.metadata[key] = .float(value) }) else {
+                    Issue.record("\(key) = \(value) was accepted")
+                    continue
+                }
+            }
+        }
+    }
+
+    @Test func wrongShapesAndValues() {
+        #expect(
+            error { $0.tensors["blk.1.attn_k.weight"] = ([32, 31], Array(repeating: 0, count: 992)) }
+                == .wrongShape(tensor: "blk.1.attn_k.weight", expected: [32, 32], found: [32, 31]))
+        #expect(
+            error { $0.tensors["blk.0.ffn_up.weight"]?.values[77] = .infinity }
+                == .nonFiniteWeight(tensor: "blk.0.ffn_up.weight"))
+        #expect(
+            error { $0.tensors["output_norm.weight"]?.values[3] = .nan }
+                == .nonFiniteWeight(tensor: "output_norm.weight"))
+    }
+
+    @Test func missingTensor() throws {
+        var model = TinyModel()
+        model.tensors["blk.1.ffn_down.weight"] = nil
+        #expect(throws: GGUFError.self) { try model.load() }
+    }
+
+    /// GGUF keeps rotary pairs side by side; in memory they are halves.
+    @Test func reordersRotaryRows() {
+        #expect((0..<8).map { WeightLoader.pairedRow($0, head: 8) } == [0, 2, 4, 6, 1, 3, 5, 7])
+        #expect((8..<16).map { WeightLoader.pairedRow($0, head: 8) } == [8, 10, 12, 14, 9, 11, 13, 15])
+    }
+}
