@@ -135,13 +135,17 @@ INLINE void store(__m512 sum, float *to, size_t outputs, bool accumulate) {
 
 INLINE void multiply_rows(block_traits traits, const tile_job *job, size_t rows) {
     const dkv_quantized_matrix *matrix = job->matrix;
-    const uint8_t *panel = matrix->panels + job->panel * matrix->panel_bytes;
+    const uint8_t *pair = matrix->panels + job->panel * matrix->panel_bytes;
     __m512 sums[tile_rows];
     for (size_t row = 0; row < rows; row++) sums[row] = _mm512_setzero_ps();
-    for (size_t block = 0; block < matrix->blocks; block++) {
-        weight_block w = weight_block_at(traits, panel, block);
-        if (rows <= few_rows && block % 2 == 0) prefetch_pair(traits, w.codes);
-        add_block(traits, w, activation_block_at(job->tile, rows, block), rows, sums);
+    for (size_t block = 0; block + 1 < matrix->blocks; block += 2, pair += pair_bytes(traits)) {
+        if (rows <= few_rows) prefetch_pair(traits, pair);
+        add_block(traits, weight_block_at(traits, pair, 0), activation_block_at(job->tile, rows, block), rows, sums);
+        add_block(traits, weight_block_at(traits, pair, 1), activation_block_at(job->tile, rows, block + 1), rows, sums);
+    }
+    if (matrix->blocks % 2 != 0) {
+        size_t block = matrix->blocks - 1;
+        add_block(traits, weight_block_at(traits, pair, 0), activation_block_at(job->tile, rows, block), rows, sums);
     }
     size_t first = job->panel * panel_outputs;
     for (size_t row = 0; row < rows; row++) {
