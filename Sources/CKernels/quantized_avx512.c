@@ -138,13 +138,16 @@ INLINE void multiply_rows(block_traits traits, const tile_job *job, size_t rows)
     const uint8_t *pair = matrix->panels + job->panel * matrix->panel_bytes;
     __m512 sums[tile_rows];
     for (size_t row = 0; row < rows; row++) sums[row] = _mm512_setzero_ps();
-    for (size_t block = 0; block + 1 < matrix->blocks; block += 2, pair += pair_bytes(traits)) {
+    size_t block = 0;
+    for (; block + 1 < matrix->blocks; block += 2, pair += pair_bytes(traits)) {
         if (rows <= few_rows) prefetch_pair(traits, pair);
-        add_block(traits, weight_block_at(traits, pair, 0), activation_block_at(job->tile, rows, block), rows, sums);
-        add_block(traits, weight_block_at(traits, pair, 1), activation_block_at(job->tile, rows, block + 1), rows, sums);
+#pragma clang loop unroll(full)
+        for (size_t i = 0; i < 2; i++) {
+            activation_block x = activation_block_at(job->tile, rows, block + i);
+            add_block(traits, weight_block_at(traits, pair, i), x, rows, sums);
+        }
     }
-    if (matrix->blocks % 2 != 0) {
-        size_t block = matrix->blocks - 1;
+    if (block < matrix->blocks) {
         add_block(traits, weight_block_at(traits, pair, 0), activation_block_at(job->tile, rows, block), rows, sums);
     }
     size_t first = job->panel * panel_outputs;

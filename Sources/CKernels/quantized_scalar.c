@@ -36,16 +36,25 @@ static void quantize(const float *x, size_t ldx, size_t rows, size_t blocks, uin
     }
 }
 
+/// The four codes of a group for each of the 16 outputs of a panel.
+static void unpack(block_traits traits, weight_block w, size_t group, int16_t codes[panel_outputs * 4]) {
+    const uint8_t *stored = w.codes + (traits.form == form_8 ? group : group % 4) * 64;
+    int shift = traits.form != form_8 && group >= 4 ? 4 : 0, mask = traits.form == form_8 ? 255 : 15;
+    for (size_t i = 0; i < panel_outputs * 4; i++) codes[i] = (int16_t)(stored[i] >> shift & mask);
+    if (traits.form != form_5) return;
+    for (size_t i = 0; i < panel_outputs * 4; i++) {
+        codes[i] |= (int16_t)((w.high[group * 8 + i / 8] >> (i % 8) & 1) << 4);
+    }
+}
+
 /// Σ c · q of the 16 outputs of a panel.
-static void dot(block_traits traits, const uint8_t *codes, const uint8_t *high, const int8_t *x, int32_t *sums) {
-    for (size_t group = 0; group < 8; group++) {
-        const uint8_t *four = codes + (traits.form == form_8 ? group : group % 4) * 64;
-        int shift = traits.form != form_8 && group >= 4 ? 4 : 0;
-        int mask = traits.form == form_8 ? 255 : 15;
-        for (size_t i = 0; i < panel_outputs * 4; i++) {
-            int code = four[i] >> shift & mask;
-            if (traits.form == form_5) code |= (high[group * 8 + i / 8] >> (i % 8) & 1) << 4;
-            sums[i / 4] += code * x[group * 4 + i % 4];
+static void dot(block_traits traits, weight_block w, const int8_t *x, int32_t *sums) {
+    for (size_t group = 0; group < 8; group++, x += 4) {
+        int16_t codes[panel_outputs * 4];
+        unpack(traits, w, group, codes);
+        for (size_t i = 0; i < panel_outputs; i++) {
+            const int16_t *c = codes + i * 4;
+            sums[i] += c[0] * x[0] + c[1] * x[1] + c[2] * x[2] + c[3] * x[3];
         }
     }
 }
@@ -61,7 +70,7 @@ static void multiply_row(const dkv_quantized_matrix *matrix, const uint8_t *pane
         if (traits.minima) memcpy(minima, w.minima, sizeof minima);
         int32_t dots[panel_outputs];
         for (size_t i = 0; i < panel_outputs; i++) dots[i] = dot_offset(traits, x.negated_sum[row]);
-        dot(traits, w.codes, w.high, x.codes[row], dots);
+        dot(traits, w, x.codes[row], dots);
         for (size_t i = 0; i < panel_outputs; i++) {
             sums[i] = fmaf((float)dots[i], half_to_float(scales[i]) * x.scale[row], sums[i]);
             if (traits.minima) sums[i] = fmaf(half_to_float(minima[i]), x.weighted_sum[row], sums[i]);
