@@ -48,8 +48,10 @@ static void attend_chunk(const dkv_attention *a, const dkv_attention_unit *u, co
     const size_t last_position = u->position + u->rows - 1;
     int32_t valid[DKV_TILE_ROWS];
     clear(maximum, sum, output, tile, d);
-    dkv_page_step step = {.rows = tile, .head_dimension = d, .half = a->shape.half, .queries = t->queries, .valid = valid,
-                          .maximum = maximum, .sum = sum, .output = output, .scores = t->scores, .wide = t->wide};
+    dkv_page_step step = {
+        .rows = tile, .head_dimension = d, .half = a->shape.half, .queries = t->queries, .valid = valid,
+        .maximum = maximum, .sum = sum, .output = output, .scores = t->scores, .wide = t->wide,
+    };
     for (size_t page = chunk * chunk_pages; page < (chunk + 1) * chunk_pages; page++) {
         if (page * DKV_PAGE_TOKENS > last_position) break;
         for (size_t i = 0; i < tile; i++) {

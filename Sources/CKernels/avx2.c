@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kernels for AVX2 with FMA and F16C. Only these functions use the instructions; the rest of the program runs on any x86-64.
+// Kernels for AVX2 with FMA and F16C. Only these functions use the instructions; the rest of the program
+// runs on any x86-64.
 #include "CKernels.h"
 
 #if defined(__x86_64__)

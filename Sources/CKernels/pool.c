@@ -14,8 +14,8 @@
 enum { spins = 1500 };
 
 struct dkv_pool {
-    // Generation of the run in the upper half, next index in the lower. A claim is a compare-and-swap on both, so a worker
-    // that wakes late can never take an index of a run whose task it has not read.
+    // Generation of the run in the upper half, next index in the lower. A claim is a compare-and-swap on both, so a
+    // worker that wakes late can never take an index of a run whose task it has not read.
     _Alignas(64) _Atomic uint64_t state;
     _Alignas(64) _Atomic uint32_t done;
     _Atomic uint32_t caller_waits;
@@ -60,7 +60,8 @@ static void take_part(dkv_pool *pool, size_t worker) {
         if (index >= count) return;
         if (!atomic_compare_exchange_weak(&pool->state, &state, state + 1)) continue;
         task(context, index, worker);
-        if (atomic_fetch_add(&pool->done, 1) + 1 == count && atomic_load(&pool->caller_waits)) futex_wake(&pool->done, 1);
+        bool last = atomic_fetch_add(&pool->done, 1) + 1 == count;
+        if (last && atomic_load(&pool->caller_waits)) futex_wake(&pool->done, 1);
         state = atomic_load(&pool->state);
     }
 }
@@ -128,7 +129,7 @@ void dkv_pool_run(dkv_pool *pool, size_t count, dkv_task task, void *context) {
         for (size_t i = 0; i < count; i++) task(context, i, 0);
         return;
     }
-    // Close the old run (no index of the new generation can be claimed) before its fields change, then open the new one.
+    // Close the old run (no index of the new generation can be claimed) before its fields change, then open the new.
     uint64_t generation = (atomic_load(&pool->state) >> 32) + 1;
     atomic_store(&pool->state, generation << 32 | UINT32_MAX);
     atomic_store(&pool->task, task);

@@ -5,8 +5,8 @@
 #include <math.h>
 #include <string.h>
 
-static void linear_panel(const float *x, size_t ldx, size_t rows, const float *panel, size_t inputs, float *y, size_t ldy,
-                         size_t outputs, bool accumulate) {
+static void linear_panel(const float *x, size_t ldx, size_t rows, const float *panel, size_t inputs, float *y,
+                         size_t ldy, size_t outputs, bool accumulate) {
     for (size_t r = 0; r < rows; r++) {
         float acc[DKV_PANEL] = {0};
         for (size_t k = 0; k < inputs; k++) {
@@ -87,7 +87,9 @@ static void attend_row(const dkv_page_step *s, size_t row, size_t tokens) {
     float now = s->maximum[row];
     for (size_t t = 0; t < tokens; t++) {
         weight[t] = 0;
-        for (size_t i = 0; i < d; i++) weight[t] += s->queries[row * d + i] * element(s->keys, i * DKV_PAGE_TOKENS + t, s->half);
+        for (size_t i = 0; i < d; i++) {
+            weight[t] += s->queries[row * d + i] * element(s->keys, i * DKV_PAGE_TOKENS + t, s->half);
+        }
         if (weight[t] > now) now = weight[t];
     }
     const float factor = expf(s->maximum[row] - now);

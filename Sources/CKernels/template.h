@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernels in terms of a vector vocabulary (vector_avx512.h, vector_avx2.h). Included once per instruction set, after
-// the vocabulary; everything is static, the including file fills a dkv_kernels table.
+// The kernels in terms of a vector vocabulary (vector_avx512.h, vector_avx2.h). Included once per instruction set,
+// after the vocabulary; everything is static, the including file fills a dkv_kernels table.
 #include <math.h>
 
 // ---- Element-wise ---------------------------------------------------------------------------------------------------
 
-/// e^x, within 2 ulp for x in [-87, 88]; 0 below -87, e^88 above 88; exactly 1 at 0. Range reduction by ln 2 in two parts,
-/// then a degree-6 polynomial (Cephes' coefficients).
+/// e^x, within 2 ulp for x in [-87, 88]; 0 below -87, e^88 above 88; exactly 1 at 0. Range reduction by ln 2 in two
+/// parts, then a polynomial of degree 7 (coefficients of the Cephes library's expf).
 INLINE V v_exp(V x) {
     const V lowest = v_set(-87.0f);
     // The limits come first so that a NaN in x passes through.
@@ -188,8 +188,8 @@ INLINE void linear_tile(const size_t rows, const float *x, size_t ldx, const flo
     }
 }
 
-static void linear_panel(const float *x, size_t ldx, size_t rows, const float *panel, size_t inputs, float *y, size_t ldy,
-                         size_t outputs, bool accumulate) {
+static void linear_panel(const float *x, size_t ldx, size_t rows, const float *panel, size_t inputs, float *y,
+                         size_t ldy, size_t outputs, bool accumulate) {
     for (size_t column = 0; column < outputs; column += NV_PANEL * VW) {
         size_t columns = outputs - column < NV_PANEL * VW ? outputs - column : NV_PANEL * VW;
         for (size_t r = 0; r < rows; r += TILE_PANEL) {

@@ -5,7 +5,7 @@ import Synchronization
 /// Persistent worker threads for short parallel loops.
 ///
 /// Workers spin for some microseconds after a loop and then sleep; the calling thread takes part. Indices are handed out
-/// dynamically. A loop allocates nothing. Calls from several threads are served one after the other.
+/// dynamically. Calls from several threads are served one after the other.
 public final class ThreadPool: Sendable {
     /// Threads that take part in a loop, the caller included.
     public let threads: Int
@@ -27,7 +27,8 @@ public final class ThreadPool: Sendable {
 
     /// Calls `body` once for every index in `0..<count`, in parallel, and returns when all are done.
     ///
-    /// `body` must not call back into the same pool.
+    /// `body` must not call back into the same pool. Swift allocates one small object a call to check that the closure does
+    /// not escape; loops inside a step use ``run(count:context:task:)``.
     public func run(count: Int, _ body: @Sendable (_ index: Int) -> Void) {
         withoutActuallyEscaping(body) { body in
             var job = Job(body: body)
@@ -43,8 +44,11 @@ public final class ThreadPool: Sendable {
         let body: @Sendable (Int) -> Void
     }
 
-    /// The same for a C task, which also learns its worker's number (below ``threads``).
-    func run(count: Int, context: UnsafeMutableRawPointer, task: dkv_task) {
+    /// The same for a C function, without any allocation. It is given `context`, the index, and the number of the worker that
+    /// runs it (0 for the caller, below ``threads``).
+    public func run(
+        count: Int, context: UnsafeMutableRawPointer, task: @convention(c) (UnsafeMutableRawPointer?, Int, Int) -> Void
+    ) {
         lock.withLock { _ in dkv_pool_run(pool, count, task, context) }
     }
 }

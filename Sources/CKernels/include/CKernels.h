@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Compute kernels (scalar reference, AVX2+FMA+F16C, AVX-512) behind one table per instruction set, a thread pool, and the
-// tasks that a transformer step hands to the pool. All matrices are fp32 and row-major unless said; `ld…` are row
+// Compute kernels (scalar reference, AVX2+FMA+F16C, AVX-512) behind one table per instruction set, a thread pool, and
+// the tasks that a transformer step hands to the pool. All matrices are fp32 and row-major unless said; `ld…` are row
 // strides in elements.
 //
 // Order of summation, which makes results independent of batch, tile shape and thread count (for one instruction set):
 //  - linear: every output element is one chain of multiply-adds over the inputs in ascending order, from zero;
 //  - attention: scores are one chain over the head dimension; the context is cut at absolute multiples of
-//    DKV_CHUNK_TOKENS, each chunk is reduced page by page with an online softmax, and chunks are merged in ascending order.
+//    DKV_CHUNK_TOKENS, each chunk is reduced page by page with an online softmax, and chunks are merged in ascending
+//    order.
 #ifndef DELTAKV_CKERNELS_H
 #define DELTAKV_CKERNELS_H
 
@@ -59,9 +60,9 @@ typedef struct dkv_page_step {
 
 typedef struct dkv_kernels {
     dkv_isa isa;
-    /// `y[rows][outputs] (+)= x[rows][inputs] · panel`, where the panel is `[inputs][DKV_PANEL]` and `outputs <= DKV_PANEL`.
-    void (*linear_panel)(const float *x, size_t ldx, size_t rows, const float *panel, size_t inputs, float *y, size_t ldy,
-                         size_t outputs, bool accumulate);
+    /// `y[rows][outputs] (+)= x[rows][inputs] · panel`; the panel is `[inputs][DKV_PANEL]`, `outputs <= DKV_PANEL`.
+    void (*linear_panel)(const float *x, size_t ldx, size_t rows, const float *panel, size_t inputs, float *y,
+                         size_t ldy, size_t outputs, bool accumulate);
     /// `y = x / sqrt(mean(x²) + epsilon) · weight`, one row of `n`.
     void (*rms_norm)(const float *x, const float *weight, float epsilon, float *y, size_t n);
     /// `y = gate · sigmoid(gate) · up`, `n` elements.
@@ -190,5 +191,7 @@ typedef struct dkv_attention {
 size_t dkv_attention_scratch(size_t head_dimension);
 void dkv_attention_task(void *context, size_t index, size_t worker);
 void dkv_attention_fold_task(void *context, size_t index, size_t worker);
+
+#include "quantized.h"
 
 #endif

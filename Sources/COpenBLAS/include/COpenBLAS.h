@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// OpenBLAS, loaded at run time. A library built with DYNAMIC_ARCH picks its kernels when it is loaded, by a CPU table that
-// is older than many CPUs (Debian 12's picks SSE3 kernels on some AVX-512 servers), so the choice is made here first.
+// OpenBLAS, loaded at run time. A library built with DYNAMIC_ARCH picks its kernels when it is loaded, by a CPU table
+// that is older than many CPUs (Debian 12's picks SSE3 kernels on some AVX-512 servers), so the choice is made first.
 #ifndef DELTAKV_COPENBLAS_H
 #define DELTAKV_COPENBLAS_H
 
@@ -21,13 +21,13 @@ typedef struct dkv_blas_info {
     char config[160];        // the library's own description
 } dkv_blas_info;
 
-/// Loads and checks the library on the first call (later calls return the same): sets OPENBLAS_CORETYPE by CPUID unless the
-/// user has set it, restricts OpenBLAS to the calling thread, compares one product with a plain loop. Reading and setting
-/// the environment is not thread-safe, so call it early. The result lives forever.
+/// Loads and checks the library on the first call (later calls return the same): sets OPENBLAS_CORETYPE by CPUID unless
+/// the user has set it, restricts OpenBLAS to the calling thread, compares one product with a plain loop. Reading and
+/// setting the environment is not thread-safe, so call it early. The result lives forever.
 const dkv_blas_info *dkv_blas_load(void);
 
 /// `c[m][n] = alpha · a · b + beta · c`, row-major; `a` is [m][k], or [k][m] if transposed, `b` likewise. Only after
-/// dkv_blas_load() returned DKV_BLAS_READY. An element's rounding may depend on m and n (OpenBLAS has small-matrix paths).
+/// dkv_blas_load() returned DKV_BLAS_READY. An element's rounding may depend on m and n (small-matrix paths).
 void dkv_blas_sgemm(bool transpose_a, bool transpose_b, int m, int n, int k, float alpha, const float *a, int lda,
                     const float *b, int ldb, float beta, float *c, int ldc);
 

@@ -4,8 +4,9 @@
     python3 -m venv venv && venv/bin/pip install torch transformers gguf accelerate
     venv/bin/python make_goldens.py MODEL.gguf goldens.bin
 
-Prompts are texts that the script writes out from a fixed word list (seeded), tokenised by the file's own tokenizer; one has
-4,000 tokens. For each prompt the file holds, little-endian:
+Prompts are texts that the script writes out from a fixed word list (seeded), tokenised by the file's own tokenizer; one
+has 4,000 tokens. The smallest margin of the greedy choices is printed: it must stay well above the allowed difference.
+For each prompt the file holds, little-endian:
     int32   n, then n prompt ids
     int32   64, then the ids of 64 greedy tokens after the prompt (end of text is ignored)
     float32 vocabulary logits after the last prompt token
@@ -20,10 +21,28 @@ import sys
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-SUBJECTS = "the river|a database|our index|the old library|every transaction|the compiler|a quiet harbour|the query planner".split("|")
+SUBJECTS = ("the river|a database|our index|the old library|every transaction|the compiler|a quiet harbour|"
+            "the query planner").split("|")
 VERBS = "keeps|rewrites|remembers|compresses|follows|postpones|measures|forgets".split("|")
-OBJECTS = "its oldest pages|the shape of the data|a list of names|what the committee decided|the second draft|three kinds of locks".split("|")
-TAILS = "before dawn|without asking|because memory is short|in 1997|when the logs are full|at 42 % of the cost|as planned".split("|")
+OBJECTS = ("its oldest pages|the shape of the data|a list of names|what the committee decided|the second draft|"
+           "three kinds of locks").split("|")
+TAILS = ("before dawn|without asking|because memory is short|in 1997|when the logs are full|at 42 % of the cost|"
+         "as planned").split("|")
+CODE = """def fib(n):
+    a, b = 0, 1
+    for _ in range(n):
+        a, b = b, a + b
+    return a
+
+
+print([fib(i) for i in range(10)])
+"""
+CHAT = """<|im_start|>system
+You are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>
+<|im_start|>user
+Explain in one paragraph why databases keep a write-ahead log.<|im_end|>
+<|im_start|>assistant
+"""
 
 
 def prose(seed, sentences):
@@ -36,14 +55,9 @@ def prose(seed, sentences):
 
 
 def prompts(tokenizer):
-    code = "def fib(n):\n    a, b = 0, 1\n    for _ in range(n):\n        a, b = b, a + b\n    return a\n\n\nprint([fib(i) for i in range(10)])\n"
     texts = [
-        ("The capital of France is", 5),
-        ("<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"
-         "<|im_start|>user\nExplain in one paragraph why databases keep a write-ahead log.<|im_end|>\n<|im_start|>assistant\n", None),
-        (code * 3 + "\n# The same in one line:\n", None),
-        (prose(1, 70), 777),
-        (prose(2, 500), 4000),
+        ("The capital of France is", 5), (CHAT, None), (CODE * 3 + "\n# The same in one line:\n", None),
+        (prose(1, 70), 777), (prose(2, 500), 4000),
     ]
     for text, limit in texts:
         ids = tokenizer(text, add_special_tokens=False).input_ids
@@ -57,7 +71,8 @@ def main():
     folder, name = os.path.split(os.path.abspath(source))
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
     model = AutoModelForCausalLM.from_pretrained(
-        folder, gguf_file=name, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True), attn_implementation="eager")
+        folder, gguf_file=name, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True),
+        attn_implementation="eager")
     model.eval()
     vocabulary = model.config.vocab_size
     rng = random.Random(3)
@@ -85,7 +100,7 @@ def main():
                 greedy.append(int(top.indices[0]))
                 step = model(torch.tensor([[greedy[-1]]]), past_key_values=cache, use_cache=True)
                 cache, logits = step.past_key_values, step.logits[0, -1]
-        print(len(ids), "tokens, smallest greedy margin", min(margin), repr(tokenizer.decode(greedy))[:160], flush=True)
+        print(len(ids), "tokens, smallest greedy margin", min(margin), repr(tokenizer.decode(greedy))[:80], flush=True)
         for values in (ids, greedy):
             chunks.append(struct.pack(f"<i{len(values)}i", len(values), *values))
         chunks.append(last.numpy().astype("<f4").tobytes())
