@@ -24,7 +24,6 @@ struct Workspace {
     let slots: UnsafeMutablePointer<KVSlot>
     /// The page tables of all segments, one after another.
     let pages: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
-    let pageCapacity: Int
     private let memory: ReservedMemory
 
     /// Rows of logits computed at once: enough that the head's weights are read for many rows, few enough to stay small.
@@ -34,7 +33,7 @@ struct Workspace {
         let heads = c.heads * c.headDimension, keys = c.kvHeads * c.headDimension
         let headRows = min(rows, Self.headRows)
         let pagesOfSequence = KVPool.pages(forTokens: c.contextLength)
-        pageCapacity = rows * pagesOfSequence
+        let pageCapacity = rows * pagesOfSequence
         let shapes = [
             (rows, c.hidden), (rows, c.hidden), (rows, heads + 2 * keys), (rows, heads), (rows, 2 * c.feedForward),
             (rows, c.feedForward), (rows, c.headDimension), (headRows, c.hidden), (headRows, c.vocabulary),
