@@ -74,6 +74,9 @@ final class BatchEngine {
             try forward.run(work.map(segment)) { index, logits in
                 choices[index] = self.choose(for: work[index].id, from: logits)
             }
+        } catch InferenceError.nonFiniteLogits(let segment) {
+            // The others lose nothing: the next step computes the same tokens into the same places again.
+            return [fail(work[segment].id, .numericalFailure)]
         } catch {
             return work.map { fail($0.id, .modelFailure("\(error)")) }
         }

@@ -158,16 +158,16 @@ public final class ForwardPass {
         let epsilon = model.configuration.rmsEpsilon
         for (index, layer) in model.layers.enumerated() {
             compute.normalize(x, weight: layer.attentionNorm, epsilon: epsilon, to: normalized)
-            layer.queryKeyValue.apply(normalized, to: qkv, with: compute)
+            layer.queryKeyValue.apply(normalized, to: qkv, with: compute, scratch: work.quantized)
             compute.rotateAndStore(
                 qkv, heads: model.configuration.heads, layer: index, layout: pool.layout, rotation: work.rotation.base,
                 slots: work.slots)
             attention.run(layer: index, queries: qkv, to: attended)
-            layer.attentionOutput.apply(attended, to: x, adding: true, with: compute)
+            layer.attentionOutput.apply(attended, to: x, adding: true, with: compute, scratch: work.quantized)
             compute.normalize(x, weight: layer.feedForwardNorm, epsilon: epsilon, to: normalized)
-            layer.gateUp.apply(normalized, to: gateUp, with: compute)
+            layer.gateUp.apply(normalized, to: gateUp, with: compute, scratch: work.quantized)
             compute.swiglu(gateUp, to: activated)
-            layer.down.apply(activated, to: x, adding: true, with: compute)
+            layer.down.apply(activated, to: x, adding: true, with: compute, scratch: work.quantized)
         }
     }
 
@@ -183,7 +183,7 @@ public final class ForwardPass {
             }
             let input = work.headInput.first(group.count), logits = work.logits.first(group.count)
             compute.normalize(input, weight: model.finalNorm, epsilon: model.configuration.rmsEpsilon, to: input)
-            model.head.apply(input, to: logits, with: compute)
+            model.head.apply(input, to: logits, with: compute, scratch: work.quantized)
             for (i, wanted) in group.enumerated() {
                 let row = UnsafeBufferPointer(logits[row: i])
                 guard row.allFinite else { throw InferenceError.nonFiniteLogits(segment: wanted.segment) }

@@ -2,7 +2,15 @@
 import Kernels
 import ModelFiles
 
-/// A model's weights, ready to run: fp32, dequantised from the file at load.
+/// How weights are kept and multiplied.
+public enum WeightForm: String, Sendable, CaseIterable {
+    /// In the file's own blocks where kernels for them exist, with inputs quantised to int8 for each product; else fp32.
+    case native
+    /// Dequantised to fp32: exact, for comparisons; eight times the memory of 4-bit weights.
+    case float32
+}
+
+/// A model's weights, ready to run.
 ///
 /// The file is not needed afterwards. Query and key rows are reordered on the way in: GGUF stores llama's heads for rotary
 /// pairs (2i, 2i + 1); here, as in the models' original form, element i pairs with i + d / 2, so that K before rotation is
@@ -16,12 +24,12 @@ public final class LanguageModel: Sendable {
     let finalNorm: [Float]
     let head: LinearWeight
 
-    /// Loads all weights of a file.
+    /// Loads all weights of a file, to be kept in the form given.
     ///
     /// - Throws: ``InferenceError`` or `GGUFError` when something is missing, misshapen or unsupported.
-    public init(file: GGUFFile) throws {
+    public init(file: GGUFFile, form: WeightForm = .native) throws {
         configuration = try ModelConfiguration(file: file)
-        let loader = try WeightLoader(file: file, configuration: configuration)
+        let loader = try WeightLoader(file: file, configuration: configuration, form: form)
         embedding = try loader.linear("token_embd.weight", outputs: configuration.vocabulary)
         layers = try (0..<configuration.layers).map { try TransformerLayer($0, loader) }
         finalNorm = try loader.vector("output_norm.weight")

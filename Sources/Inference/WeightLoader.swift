@@ -7,6 +7,7 @@ import ModelFiles
 struct WeightLoader {
     let file: GGUFFile
     let configuration: ModelConfiguration
+    let form: WeightForm
     /// Room for the largest tensor's fp32 values, used for one after another.
     private let room: ReservedMemory
 
@@ -18,9 +19,10 @@ struct WeightLoader {
         var rotaryHead: Int?
     }
 
-    init(file: GGUFFile, configuration: ModelConfiguration) throws {
+    init(file: GGUFFile, configuration: ModelConfiguration, form: WeightForm) throws {
         self.file = file
         self.configuration = configuration
+        self.form = form
         try Self.checkNames(file, layers: configuration.layers)
         let largest = file.tensors.map(\.elementCount).max() ?? 0
         let (bytes, overflow) = largest.multipliedReportingOverflow(by: MemoryLayout<Float>.stride)
@@ -42,6 +44,9 @@ struct WeightLoader {
     /// A layer whose outputs are those of several tensors, one after another.
     func linear(parts: [Part], inputs: Int) throws -> LinearWeight {
         let tensors = try parts.map { try tensor($0.name, shape: [inputs, $0.outputs]) }
+        if form == .native, let type = Self.commonType(of: tensors), inputs % QuantizedType.blockLength == 0 {
+            return .quantized(try quantized(parts, tensors, type: type, inputs: inputs))
+        }
         let matrix = try PackedMatrix(inputs: inputs, outputs: parts.reduce(0) { $0 + $1.outputs })
         var first = 0
         for (part, tensor) in zip(parts, tensors) {
@@ -54,6 +59,32 @@ struct WeightLoader {
             first += part.outputs
         }
         return .float32(matrix)
+    }
+
+    /// The type that all tensors have, if products can be computed on its blocks.
+    private static func commonType(of tensors: [GGUFTensor]) -> QuantizedType? {
+        guard let first = tensors.first, tensors.allSatisfy({ $0.type == first.type }) else { return nil }
+        return QuantizedType(rawValue: first.type.rawValue)
+    }
+
+    /// The tensors' own blocks, one tensor after another.
+    private func quantized(
+        _ parts: [Part], _ tensors: [GGUFTensor], type: QuantizedType, inputs: Int
+    ) throws -> QuantizedMatrix {
+        let rowBytes = inputs / QuantizedType.blockLength * type.blockBytes
+        let rows = zip(parts, tensors).flatMap { part, tensor in
+            (0..<part.outputs).map { row in
+                let source = part.rotaryHead.map { Self.pairedRow(row, head: $0) } ?? row
+                return UnsafeRawBufferPointer(rebasing: tensor.bytes[source * rowBytes..<(source + 1) * rowBytes])
+            }
+        }
+        do {
+            return try withExtendedLifetime(file) {
+                try QuantizedMatrix(type: type, rows: rows.count, columns: inputs) { rows[$0] }
+            }
+        } catch QuantizedError.nonFiniteScale {
+            throw InferenceError.nonFiniteWeight(tensor: parts.map(\.name).joined(separator: ", "))
+        }
     }
 
     /// Where GGUF keeps the row that is `row` when a head's halves pair up: pairs (i, i + d / 2) lie at (2i, 2i + 1).

@@ -24,6 +24,8 @@ struct Workspace {
     let slots: UnsafeMutablePointer<KVSlot>
     /// The page tables of all segments, one after another.
     let pages: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
+    /// A product's input in int8.
+    let quantized: QuantizedActivations
     private let memory: ReservedMemory
 
     /// Rows of logits computed at once: enough that the head's weights are read for many rows, few enough to stay small.
@@ -34,6 +36,7 @@ struct Workspace {
         let headRows = min(rows, Self.headRows)
         let pagesOfSequence = KVPool.pages(forTokens: c.contextLength)
         let pageCapacity = rows * pagesOfSequence
+        quantized = try Self.activations(rows: rows, widest: max(c.hidden, heads, c.feedForward))
         let shapes = [
             (rows, c.hidden), (rows, c.hidden), (rows, heads + 2 * keys), (rows, heads), (rows, 2 * c.feedForward),
             (rows, c.feedForward), (rows, c.headDimension), (headRows, c.hidden), (headRows, c.vocabulary),
@@ -52,6 +55,17 @@ struct Workspace {
         rotation = Matrix(views[6].base, rows: rows, columns: c.headDimension)
         slots = (memory.base + offset).assumingMemoryBound(to: KVSlot.self)
         pages = (memory.base + offset + slotBytes).assumingMemoryBound(to: UnsafeMutablePointer<CChar>?.self)
+    }
+
+    private static func activations(rows: Int, widest: Int) throws(KernelError) -> QuantizedActivations {
+        let block = QuantizedType.blockLength
+        do {
+            return try QuantizedActivations(maxRows: rows, maxColumns: (widest + block - 1) / block * block)
+        } catch .kernel(let error) {
+            throw error
+        } catch {
+            throw .outOfMemory(bytes: Int.max, code: 12)
+        }
     }
 
     /// Rows start at cache lines, and one line more keeps rows of a tile off the same cache sets when their length is a

@@ -8,11 +8,14 @@ import CKernels
 public enum LinearWeight: Sendable {
     /// fp32, interleaved by panels of 32 outputs.
     case float32(PackedMatrix)
+    /// The bits of the file's blocks; inputs are quantised to int8 for the product.
+    case quantized(QuantizedMatrix)
 
     /// Inputs of the layer.
     public var inputs: Int {
         switch self {
         case .float32(let matrix): matrix.inputs
+        case .quantized(let matrix): matrix.columns
         }
     }
 
@@ -20,13 +23,21 @@ public enum LinearWeight: Sendable {
     public var outputs: Int {
         switch self {
         case .float32(let matrix): matrix.outputs
+        case .quantized(let matrix): matrix.rows
         }
     }
 
     /// `y = x · Wᵀ`, or `y += x · Wᵀ` if `adding`. `x` is [rows][inputs], `y` [rows][outputs].
-    public func apply(_ x: Matrix, to y: Matrix, adding: Bool = false, with compute: Compute) {
+    ///
+    /// - Parameter scratch: Room for `x` in int8, which a quantised weight needs.
+    public func apply(
+        _ x: Matrix, to y: Matrix, adding: Bool = false, with compute: Compute, scratch: QuantizedActivations
+    ) {
         switch self {
         case .float32(let matrix): matrix.apply(x, to: y, adding: adding, with: compute)
+        case .quantized(let matrix):
+            scratch.quantize(x, with: compute)
+            matrix.multiply(scratch, into: y, adding: adding, with: compute)
         }
     }
 
@@ -34,6 +45,7 @@ public enum LinearWeight: Sendable {
     public func copyRow(_ output: Int, to row: UnsafeMutableBufferPointer<Float>) {
         switch self {
         case .float32(let matrix): matrix.copyRow(output, to: row)
+        case .quantized(let matrix): matrix.copyRow(output, to: row)
         }
     }
 }
@@ -69,7 +81,7 @@ public final class PackedMatrix: Sendable {
         for i in 0..<inputs { place[i * Self.panel] = row[i] }
     }
 
-    fileprivate func copyRow(_ output: Int, to row: UnsafeMutableBufferPointer<Float>) {
+    func copyRow(_ output: Int, to row: UnsafeMutableBufferPointer<Float>) {
         precondition(output >= 0 && output < outputs && row.count == inputs, "row out of range")
         let place = element(output)
         for i in 0..<inputs { row[i] = place[i * Self.panel] }
@@ -79,7 +91,7 @@ public final class PackedMatrix: Sendable {
         memory.floats() + (output / Self.panel * inputs * Self.panel + output % Self.panel)
     }
 
-    fileprivate func apply(_ x: Matrix, to y: Matrix, adding: Bool, with compute: Compute) {
+    func apply(_ x: Matrix, to y: Matrix, adding: Bool = false, with compute: Compute) {
         precondition(x.columns == inputs && y.columns == outputs && x.rows == y.rows, "shapes do not fit")
         guard x.rows > 0 else { return }
         var task = dkv_linear(

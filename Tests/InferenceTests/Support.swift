@@ -8,8 +8,14 @@ import Testing
 
 /// The default model, loaded once for all tests.
 enum DefaultModel {
+    /// Weights in fp32, for comparison with the reference.
     static let model: Result<LanguageModel, any Error> = Result {
-        try LanguageModel(file: GGUFFile(path: path))
+        try LanguageModel(file: GGUFFile(path: path), form: .float32)
+    }
+
+    /// Weights as jobs run them.
+    static let nativeModel: Result<LanguageModel, any Error> = Result {
+        try LanguageModel(file: GGUFFile(path: path), form: .native)
     }
 
     static var path: String {
@@ -18,11 +24,11 @@ enum DefaultModel {
             ?? NSHomeDirectory() + "/.cache/deltakv/models/smollm2-135m-instruct-q4_1.gguf"
     }
 
-    static func get() throws -> LanguageModel {
+    static func get(_ form: WeightForm = .float32) throws -> LanguageModel {
         guard FileManager.default.fileExists(atPath: path) else {
             throw Missing(description: "No test model at \(path): run ops/test, which fetches it.")
         }
-        return try model.get()
+        return try form == .float32 ? model.get() : nativeModel.get()
     }
 
     struct Missing: Error, CustomStringConvertible {

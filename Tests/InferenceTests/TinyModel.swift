@@ -40,7 +40,7 @@ struct TinyModel {
         let path = NSTemporaryDirectory() + "deltakv-tiny-\(UUID().uuidString).gguf"
         try data().write(to: URL(fileURLWithPath: path))
         defer { try? FileManager.default.removeItem(atPath: path) }
-        return try LanguageModel(file: GGUFFile(path: path))
+        return try LanguageModel(file: GGUFFile(path: path), form: .float32)
     }
 
     private func data() -> Data {

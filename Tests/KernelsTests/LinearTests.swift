@@ -8,14 +8,14 @@ import Testing
         (1, 1, 1), (1, 33, 17), (5, 31, 64), (12, 32, 48), (13, 70, 100), (25, 96, 576), (200, 40, 33),
     ]
 
-    private func packed(_ weights: [Float], inputs: Int, outputs: Int) throws -> LinearWeight {
+    private func packed(_ weights: [Float], inputs: Int, outputs: Int) throws -> PackedMatrix {
         let matrix = try PackedMatrix(inputs: inputs, outputs: outputs)
         weights.withUnsafeBufferPointer { weights in
             for o in 0..<outputs {
                 matrix.setRow(o, UnsafeBufferPointer(rebasing: weights[o * inputs..<(o + 1) * inputs]))
             }
         }
-        return .float32(matrix)
+        return matrix
     }
 
     private func product(_ x: [Float], _ w: [Float], rows: Int, outputs: Int, inputs: Int) -> [Double] {
