@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import CPostgreSQL
+import Glibc
 
 // How a statement goes out and its answer comes in.
 extension ConnectionCore {
@@ -25,10 +26,10 @@ extension ConnectionCore {
     func start(_ statement: Statement) {
         guard let connection = handle?.pointer else { return }
         // What came in since the last event may be the news that the server is gone: then nothing is sent.
-        guard PQconsumeInput(connection) == 1 else {
-            lose(lossError())
-            return statement.continuation.resume(throwing: failure ?? lossError())
-        }
+        let isAlive = PQconsumeInput(connection) == 1
+        deliverNotifications()
+        if let farewell = handle?.farewell { lose(farewell) } else if !isAlive { lose(lossError()) }
+        if let failure { return statement.continuation.resume(throwing: failure) }
         running = RunningStatement(statement: statement, phase: .executing)
         do {
             guard try send(statement.request, on: connection) else { return lose(lossError()) }
@@ -112,12 +113,22 @@ extension ConnectionCore {
 
     func socketIsReadable() {
         guard let connection = handle?.pointer else { return }
-        let isAlive = PQconsumeInput(connection) == 1
+        var isAlive: Bool
+        // Dispatch tells of a closed socket once, together with what had been sent before: everything has to be read now,
+        // or the end would never be seen.
+        repeat {
+            isAlive = PQconsumeInput(connection) == 1
+        } while isAlive && hasInput(PQsocket(connection))
         deliverNotifications()
         // The last words of a server that goes away are read before the connection is given up.
         advance()
-        if !isAlive { return lose(lossError()) }
+        guard isAlive else { return lose(lossError()) }
         if watch?.watchesWriting == true { flush() }
+    }
+
+    private func hasInput(_ socket: Int32) -> Bool {
+        var descriptor = pollfd(fd: socket, events: Int16(POLLIN), revents: 0)
+        return poll(&descriptor, 1, 0) > 0
     }
 
     /// Takes in all results that are complete.

@@ -33,16 +33,19 @@ final class ConnectionHandle {
     func connectionFailure() -> PostgresError {
         let lines = String(cString: PQerrorMessage(pointer)).split(whereSeparator: \.isNewline)
         let shown = lines.filter { !$0.hasPrefix("LOCATION:") }.joined(separator: " ")
-        // "FATAL:  28P01: password authentication failed …"; the code is the same in every language.
-        let state = shown.firstMatch(of: #/:\s+([0-9A-Z]{5}): /#).map { String($0.1) }
-        let message = state.map { shown.replacing(" \($0): ", with: " ", maxReplacements: 1) } ?? shown
+        // "FATAL:  28P01: password authentication failed …"; the code, after two blanks, is the same in every language.
+        let state = shown.firstMatch(of: #/:  ([0-9A-Z]{5}): /#).map { String($0.1) }
+        let message = state.map { shown.replacing("  \($0): ", with: " ", maxReplacements: 1) } ?? shown
         guard let state else { return PostgresError(.connectionFailed, message) }
         return PostgresError(.server, message, sqlState: state, severity: "FATAL")
     }
 
+    /// What the server said when it ended the session while no statement ran.
+    var farewell: PostgresError? { notices.farewell }
+
     /// The message of libpq about the last failure, on one line.
     var errorMessage: String {
-        String(cString: PQerrorMessage(pointer)).split(whereSeparator: \.isNewline).joined(separator: " ")
+        PostgresError.onOneLine(String(cString: PQerrorMessage(pointer)))
     }
 
     private static func start(_ keys: [String], _ values: [String]) -> OpaquePointer? {
@@ -66,15 +69,17 @@ final class ConnectionHandle {
     }
 }
 
-/// Writes the server's notices to the log. Detail and context are left out: they quote rows and statements.
+/// Writes the server's notices to the log, and keeps the one that ends the session. Detail and context are left out: they quote rows and statements.
 private final class NoticeSink {
     private let logger: Logger
+    private(set) var farewell: PostgresError?
 
     init(logger: Logger) { self.logger = logger }
 
     func receive(_ result: OpaquePointer) {
-        guard logger.logLevel <= .debug else { return }
         let notice = PostgresError(result: result)
+        if notice.severity == "FATAL" || notice.severity == "PANIC" { farewell = notice }
+        guard logger.logLevel <= .debug else { return }
         logger.debug(
             "PostgreSQL notice",
             metadata: [
@@ -85,10 +90,15 @@ private final class NoticeSink {
 }
 
 extension PostgresError {
+    static func onOneLine(_ message: String) -> String {
+        let lines = message.split(whereSeparator: \.isNewline).map { $0.drop { $0.isWhitespace } }
+        return lines.joined(separator: " ")
+    }
+
     /// The fields of a libpq result that reports an error.
     init(result: OpaquePointer) {
         func field(_ code: Int32) -> String? { PQresultErrorField(result, code).map { String(cString: $0) } }
-        let message = field(ErrorField.message) ?? String(cString: PQresultErrorMessage(result)).trimmingEnd()
+        let message = field(ErrorField.message) ?? Self.onOneLine(String(cString: PQresultErrorMessage(result)))
         let state = field(ErrorField.sqlState)
         self.init(
             state == nil ? .connectionLost : .server, message, sqlState: state, severity: field(ErrorField.severity),

@@ -37,6 +37,7 @@ public final class PostgresClient: PostgresQuerying {
     }
 
     /// Runs `body` with a connection of its own. A transaction left open is rolled back afterwards.
+    @discardableResult
     public func withConnection<Value>(
         isolation: isolated (any Actor)? = #isolation, _ body: (PostgresConnection) async throws -> Value
     ) async throws -> Value {
@@ -93,6 +94,7 @@ public final class PostgresClient: PostgresQuerying {
     }
 
     /// Runs `body` in a transaction: committed when it returns, rolled back when it throws or the task is cancelled.
+    @discardableResult
     public func transaction<Value>(
         _ level: PostgresIsolationLevel = .readCommitted, isolation: isolated (any Actor)? = #isolation,
         _ body: (PostgresTransaction) async throws -> Value

@@ -48,6 +48,7 @@ public final class PostgresConnection: PostgresQuerying {
 
     /// Runs `body` in a transaction: committed when it returns, rolled back when it throws or the task is cancelled.
     /// Inside use only the transaction that it is handed; calls on the connection wait until it ends.
+    @discardableResult
     public func transaction<Value>(
         _ level: PostgresIsolationLevel = .readCommitted, isolation: isolated (any Actor)? = #isolation,
         _ body: (PostgresTransaction) async throws -> Value

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+import PostgreSQL
+import TestSupport
+import Testing
+
+@Suite struct NotificationTests {
+    @Test func notificationsArriveWhileNothingRuns() async throws {
+        try await withTestDatabase { settings in
+            let listener = try await PostgresConnection.connect(settings)
+            let sender = try await PostgresConnection.connect(settings)
+            let stream = try await listener.listen("Odd \"channel\"")
+            let other = try await listener.listen("other")
+            let sending = Task {
+                for number in 0..<100 {
+                    try await sender.query("SELECT pg_notify('Odd \"channel\"', $1)", ["\(number)"])
+                }
+            }
+            var payloads: [String] = []
+            for await notification in stream {
+                #expect(notification.channel == "Odd \"channel\"")
+                #expect(notification.backendProcessID == (await sender.backendProcessID))
+                payloads.append(notification.payload)
+                if payloads.count == 100 { break }
+            }
+            #expect(payloads == (0..<100).map(String.init))
+            try await sending.value
+            try await listener.query("SELECT pg_notify('other', 'self')")
+            var iterator = other.makeAsyncIterator()
+            #expect(await iterator.next()?.payload == "self")
+            await listener.close()
+            #expect(await iterator.next() == nil)
+            await sender.close()
+        }
+    }
+
+    @Test func aConsumerThatStopsUnlistens() async throws {
+        try await withTestConnection { connection in
+            let consumer = Task { for await _ in try await connection.listen("c") {} }
+            func channels() async throws -> Int { try await connection.query("SELECT pg_listening_channels()").count }
+            while try await channels() == 0 { try await Task.sleep(for: .milliseconds(5)) }
+            consumer.cancel()
+            while try await channels() > 0 { try await Task.sleep(for: .milliseconds(5)) }
+        }
+    }
+}
