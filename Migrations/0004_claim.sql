@@ -4,7 +4,6 @@
 --
 -- The planner settings on these functions hold whatever the statistics say: the queue can go from empty to a million
 -- rows between two looks of autovacuum, and a plan that reads the whole table would then stop every worker.
--- Row locks are FOR NO KEY UPDATE, which the look of deltakv.announce_if_finished at a row does not keep out.
 
 CREATE FUNCTION deltakv.register_worker(host text, pid integer, version text) RETURNS bigint
 LANGUAGE sql
@@ -43,7 +42,7 @@ BEGIN
         WHERE q.state IN ('scheduled', 'retryable') AND q.run_at <= now()
         ORDER BY q.run_at
         LIMIT promote_due.max_jobs
-        FOR NO KEY UPDATE SKIP LOCKED
+        FOR UPDATE SKIP LOCKED
     )
     UPDATE deltakv.queue q
     SET state = 'available', available_at = now(), scheduled_at = NULL, retryable_at = NULL
@@ -89,7 +88,7 @@ BEGIN
         WHERE q.state = 'available'
         ORDER BY q.priority DESC, q.job_id
         LIMIT claim.max_jobs
-        FOR NO KEY UPDATE SKIP LOCKED
+        FOR UPDATE SKIP LOCKED
     ), sized AS (
         SELECT p.job_id,
             row_number() OVER waiting AS place,
@@ -151,7 +150,7 @@ BEGIN
         SELECT q.job_id, r.prompt_done, r.output_done
         FROM reported r JOIN deltakv.queue q ON q.job_id = r.job_id AND q.token = r.token
         ORDER BY q.job_id
-        FOR NO KEY UPDATE OF q
+        FOR UPDATE OF q
     ), renewed AS (
         UPDATE deltakv.queue q
         SET lease_expires_at = now() + heartbeat.lease,
