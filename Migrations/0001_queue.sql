@@ -8,7 +8,7 @@
 -- changes while a job waits and runs changes there.
 --
 -- Locks are taken in one order everywhere: queue rows by job_id, then outcomes by job_id, then batch_counters by
--- (batch_id, shard), then batches by batch_id. A function that keeps to it cannot deadlock with the others.
+-- (batch_id, shard), then the batches' advisory locks by batch_id. A function that keeps to it cannot deadlock with the others.
 --
 -- Functions that a running daemon calls never change their signature or meaning in a later migration; a new version gets
 -- a new name, so that an old daemon goes on working beside a new one.

@@ -46,26 +46,42 @@ $$;
 COMMENT ON FUNCTION deltakv.count_outcomes() IS
     'Adds to deltakv.batch_counters what a statement changed in deltakv.outcomes.';
 
--- Of two transactions that end a batch's last two jobs at the same time, neither sees the other's. Whoever sees no
--- unfinished job that nobody is about to end therefore takes the batch's lock and looks again: the last one through
--- sees the truth. The newest job is looked for, since dead rows of ended jobs lie before it in the index.
-CREATE FUNCTION deltakv.announce_if_finished(batch_id integer) RETURNS void
+CREATE FUNCTION deltakv.has_unfinished(batch_id integer, more_than integer) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET jit = off
 AS $$
 BEGIN
-    PERFORM FROM deltakv.queue q WHERE q.batch_id = announce_if_finished.batch_id
-    ORDER BY q.job_id DESC LIMIT 1 FOR KEY SHARE SKIP LOCKED;
-    IF FOUND THEN
+    -- From the newest on: in the index, dead rows of ended jobs mostly lie before those of the others.
+    PERFORM FROM deltakv.queue q WHERE q.batch_id = has_unfinished.batch_id
+    ORDER BY q.job_id DESC OFFSET has_unfinished.more_than LIMIT 1;
+    RETURN FOUND;
+END
+$$;
+COMMENT ON FUNCTION deltakv.has_unfinished(integer, integer) IS 'Whether more than that many jobs of a batch have not ended.';
+
+-- Of two transactions that end a batch's last two jobs at the same time, neither sees the other's. So whoever sees few
+-- jobs left takes the batch's lock for itself before it looks: the last one through sees the truth. Whoever sees many
+-- left need not wait for others; it shares the lock, so that those who come after wait for it.
+CREATE FUNCTION deltakv.announce_if_finished(batch_id integer) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    -- Sets these advisory locks apart from those of other programs: "dkvb" in ASCII.
+    lock_class CONSTANT integer := 1684764258;
+    many CONSTANT integer := 100;
+BEGIN
+    IF deltakv.has_unfinished(batch_id, many) AND pg_try_advisory_xact_lock_shared(lock_class, batch_id)
+        AND deltakv.has_unfinished(batch_id, many)
+    THEN
         RETURN;
     END IF;
-    PERFORM FROM deltakv.batches b WHERE b.batch_id = announce_if_finished.batch_id FOR NO KEY UPDATE;
-    PERFORM FROM deltakv.queue q WHERE q.batch_id = announce_if_finished.batch_id ORDER BY q.job_id DESC LIMIT 1;
-    IF NOT FOUND THEN
+    PERFORM pg_advisory_xact_lock(lock_class, batch_id);
+    IF NOT deltakv.has_unfinished(batch_id, 0) THEN
         -- The number, not the name: any login may listen, and a payload of more than 8,000 bytes would be an error.
-        PERFORM pg_notify('deltakv_batch', announce_if_finished.batch_id::text);
+        PERFORM pg_notify('deltakv_batch', batch_id::text);
     END IF;
 END
 $$;

@@ -66,7 +66,8 @@ extension JobQueue {
         return JobDetail(
             summary: try JobSummary(row: row), document: try row.get("document"), options: try row.get("options"),
             variables: try row.get("variables"), output: try row.get("output"),
-            errors: try errors.map(JobDetail.AttemptError.init(row:)), events: try events.map(JobDetail.Event.init(row:)))
+            errors: try errors.map(JobDetail.AttemptError.init(row:)),
+            events: try events.map(JobDetail.Event.init(row:)))
     }
 }
 

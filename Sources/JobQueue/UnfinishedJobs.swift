@@ -22,7 +22,8 @@ public struct UnfinishedJobs: Sendable, Hashable {
 extension JobQueue {
     /// Counts the jobs of a batch that have not ended, or those of all batches.
     public func unfinished(batch: String? = nil, tenant: String? = nil) async throws -> UnfinishedJobs {
-        let row = try await client.idempotentQuery("SELECT * FROM deltakv.unfinished($1, $2)", [batch, tenant]).onlyRow()
+        let found = try await client.idempotentQuery("SELECT * FROM deltakv.unfinished($1, $2)", [batch, tenant])
+        let row = try found.onlyRow()
         return UnfinishedJobs(
             scheduled: try row.get("scheduled"), available: try row.get("available"), running: try row.get("running"),
             retryable: try row.get("retryable"), nextRunAt: try row.get("next_run_at"))

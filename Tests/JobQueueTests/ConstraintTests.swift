@@ -12,7 +12,8 @@ import Testing
     private static let leaseExtras = ["attempt_deadline", "cancel_requested_at"]
     private static let endTimes = ["completed_at", "failed_at", "cancelled_at"]
     private static let result = [
-        "output", "finish_reason", "prompt_tokens", "cached_tokens", "output_tokens", "prefill_seconds", "decode_seconds",
+        "output", "finish_reason", "prompt_tokens", "cached_tokens", "output_tokens", "prefill_seconds",
+        "decode_seconds",
     ]
 
     /// All combinations of state and timestamps, each with many choices of the other columns.

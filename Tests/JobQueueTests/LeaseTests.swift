@@ -58,9 +58,10 @@ import Testing
             let leases = try await worker.claim(3, lease: .seconds(60)).map(\.lease)
             let wrong = Lease(jobID: leases[1].jobID, token: leases[1].token - 1)
             let settled = try await worker.complete([leases[0], wrong, leases[2]].map { JobResult($0) })
-            #expect(Dictionary(uniqueKeysWithValues: settled.map { ($0.jobID, $0.state) }) == [
-                leases[0].jobID: .completed, leases[1].jobID: nil, leases[2].jobID: .completed,
-            ])
+            #expect(
+                Dictionary(uniqueKeysWithValues: settled.map { ($0.jobID, $0.state) }) == [
+                    leases[0].jobID: .completed, leases[1].jobID: nil, leases[2].jobID: .completed,
+                ])
             #expect(try await fixture.state(of: leases[1].jobID) == .running)
             let missing = try await worker.release([Lease(jobID: 4711, token: 1)])
             #expect(missing == [Settlement(jobID: 4711, state: nil)])

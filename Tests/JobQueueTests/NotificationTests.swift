@@ -50,6 +50,42 @@ import Testing
         }
     }
 
+    /// One transaction ends the first job and stays open while another ends all the others: neither sees the other's work.
+    @Test(arguments: [2, 102, 300])
+    func theEndIsAnnouncedThoughNobodySawIt(jobs: Int) async throws {
+        try await withQueue { fixture in
+            try await fixture.submit(jobs)
+            let worker = try await fixture.worker()
+            let leases = try await worker.claim(jobs, lease: .seconds(60)).map(\.lease)
+            let notes = try await notifications(fixture, channel: "deltakv_batch") {
+                let others = try await fixture.client.transaction { transaction in
+                    try await transaction.query(
+                        """
+                        SELECT * FROM deltakv.complete(
+                            $1, ARRAY[$2::bigint], ARRAY[$3::bigint], '{text}', '{stop}', '{1}', '{0}', '{1}', '{0}', '{0}')
+                        """, [worker.id, leases[0].jobID, leases[0].token])
+                    let others = Task { try await worker.complete(leases.dropFirst().map { JobResult($0) }) }
+                    try await waitUntilBlockedOrFinished(fixture, unfinished: 1)
+                    return others
+                }
+                #expect(try await others.value.allSatisfy { $0.state == .completed })
+            }
+            #expect(notes == ["1"])
+        }
+    }
+
+    /// Waits until a statement waits for a lock, or no more jobs than `unfinished` are left.
+    private func waitUntilBlockedOrFinished(_ fixture: QueueFixture, unfinished: Int) async throws {
+        let blocked = """
+            SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+            """
+        while try await fixture.integer(blocked) == 0,
+            try await fixture.queue.unfinished().total > unfinished
+        {
+            try await Task.sleep(for: .milliseconds(5))
+        }
+    }
+
     @Test func wakeUpsTellWhatHappened() async throws {
         try await withQueue { fixture in
             // An interval longer than any test: what comes after the first poll was told.

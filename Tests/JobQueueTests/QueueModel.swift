@@ -36,7 +36,9 @@ struct QueueModel {
             jobs[id]?.state = .available
         }
         let waiting = jobs.filter { $0.value.state == .available }
-        return waiting.keys.sorted { (-waiting[$0]!.priority, $0) < (-waiting[$1]!.priority, $1) }.prefix(limit).map { $0 }
+        return waiting.keys.sorted { (-waiting[$0]!.priority, $0) < (-waiting[$1]!.priority, $1) }.prefix(limit).map {
+            $0
+        }
     }
 
     mutating func start(_ id: Int64, token: Int64) -> Int {

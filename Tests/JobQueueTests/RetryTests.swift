@@ -16,7 +16,8 @@ import Testing
                 #expect(settled == [Settlement(jobID: id, state: attempt < 4 ? .retryable : .failed)])
                 guard attempt < 4 else { break }
                 let wait = try await fixture.client.query(
-                    "SELECT extract(epoch FROM run_at - retryable_at)::float8 FROM deltakv.queue WHERE job_id = $1", [id]
+                    "SELECT extract(epoch FROM run_at - retryable_at)::float8 FROM deltakv.queue WHERE job_id = $1",
+                    [id]
                 ).onlyRow().get(0, as: Double.self)
                 let expected = 5 * Double(1 << (attempt - 1))
                 #expect((expected * 0.75...expected * 1.25).contains(wait))
@@ -27,9 +28,10 @@ import Testing
             #expect(job.summary.error == JobError(code: "test", message: "it went wrong", detail: #"{"limit": 3}"#))
             #expect(job.errors.map(\.attempt) == [1, 2, 3, 4])
             #expect(job.summary.attempts == 4)
-            #expect(job.events.map(\.name) == [
-                "claimed", "retried", "claimed", "retried", "claimed", "retried", "claimed", "failed",
-            ])
+            #expect(
+                job.events.map(\.name) == [
+                    "claimed", "retried", "claimed", "retried", "claimed", "retried", "claimed", "failed",
+                ])
             #expect(try await fixture.inconsistencies() == 0)
         }
     }

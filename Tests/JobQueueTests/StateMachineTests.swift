@@ -13,6 +13,9 @@ import Testing
             var run = RandomRun(fixture: fixture, worker: try await fixture.worker(), seed: seed)
             for step in 1...250 {
                 let operation = try await run.step()
+                // Only the test lets time pass.
+                try await fixture.client.query(
+                    "UPDATE deltakv.queue SET run_at = now() + interval '1 hour' WHERE run_at > now()")
                 try await run.compare("seed \(seed), step \(step), \(operation)")
             }
             #expect(try await fixture.inconsistencies() == 0)
@@ -63,7 +66,8 @@ private struct RandomRun {
         for row in rows {
             let id: Int64 = try row.get("job_id")
             let job = try #require(model.jobs[id], "\(context)")
-            let found = "\(try row.get("state", as: String.self)) \(try row.get("attempts", as: Int.self)) "
+            let found =
+                "\(try row.get("state", as: String.self)) \(try row.get("attempts", as: Int.self)) "
                 + "\(try row.get("interruptions", as: Int.self)) \(try row.get("cancel", as: Bool.self)) "
                 + "\(try row.get("errors", as: Int.self))"
             let interruptions = job.state.isFinal ? 0 : job.interruptions

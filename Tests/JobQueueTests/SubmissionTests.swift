@@ -70,7 +70,8 @@ import Testing
     @Test(arguments: ["[]", "null", "\"text\"", "-1", #"{"no_such": {}, "max_tokens": -5}"#])
     func badOptionsAreStoredAsTheyAre(options: String) async throws {
         try await withQueue { fixture in
-            let ids = try await fixture.queue.submit([JobSubmission(template: "", options: options, variables: options)])
+            let ids = try await fixture.queue.submit([JobSubmission(template: "", options: options, variables: options)]
+            )
             let job = try #require(try await fixture.worker().claim(1, lease: .seconds(9)).first)
             #expect(job.lease.jobID == ids[0])
             #expect(job.options == options)
@@ -112,7 +113,8 @@ import Testing
                 """)
             let job = try #require(try await fixture.queue.jobs().first)
             #expect(job.batch == "default")
-            #expect(job.tenant == (try await fixture.client.query("SELECT session_user").onlyRow().get(0, as: String.self)))
+            let role: String = try await fixture.client.query("SELECT session_user").onlyRow().get(0)
+            #expect(job.tenant == role)
             #expect(job.maxAttempts == 3)
             #expect(job.priority == 0)
         }
