@@ -22,7 +22,7 @@ extension Daemon {
         let templates = try TemplateLibrary(directory: installation.jobs)
         let path = try ModelStore().path(of: settings.model)
         logger.info("Loading the model.", metadata: ["file": "\(path)"])
-        let loaded = try LoadedModel(path: path, threads: settings.threads)
+        let loaded = try LoadedModel(path: path, weights: settings.weights, threads: settings.threads)
         let engine = try loaded.engine(settings.engine)
         let preparer = JobPreparer(
             templates: templates, tokenizer: loaded.tokenizer, chatTemplate: loaded.chatTemplate,

@@ -51,7 +51,7 @@ public struct Doctor: Sendable {
         return Finding(
             "settings", .good,
             """
-            file \(settings.file ?? "none"), model \(settings.model), threads \(settings.threads), \
+            file \(settings.file ?? "none"), model \(settings.model), weights \(settings.weights), threads \(settings.threads), \
             kv.memory \(formatByteCount(engine.kvBytes)), kv.type \(engine.kvDataType), \
             engine.max_sequences \(engine.maxSequences), engine.rows_per_step \(engine.rowsPerStep), \
             worker.max_jobs \(worker.maxJobs), worker.lease \(worker.lease), worker.poll \(worker.poll), \

@@ -20,14 +20,15 @@ public struct LoadedModel: Sendable {
     ///
     /// - Parameters:
     ///   - path: A GGUF file.
+    ///   - weights: How the weights are kept and multiplied.
     ///   - threads: Threads that compute; 0 for as many as the machine gives.
     /// - Throws: The reader's, the tokenizer's or the model's error, which says what is wrong with the file.
-    public init(path: String, threads: Int) throws {
+    public init(path: String, weights: WeightForm, threads: Int) throws {
         let file = try GGUFFile(path: path)
         tokenizer = try Tokenizer(file: file)
         chatTemplate = try ChatTemplate(file: file)
         self.threads = threads > 0 ? try ThreadPool(threads: threads) : try ThreadPool()
-        model = try LanguageModel(file: file)
+        model = try LanguageModel(file: file, form: weights)
     }
 
     /// Starts an engine on the model.

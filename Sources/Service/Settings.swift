@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Engine
+import Inference
 
 /// Everything that can be set: from flags, `DELTAKV_*` variables, a YAML file or defaults, in that order.
 public struct Settings: Sendable {
     /// The model: a path to a GGUF file, or the name of one that `deltakv model fetch` knows.
     public var model: String
+    /// How the model's weights are kept and multiplied.
+    public var weights: WeightForm
     /// The engine's bounds.
     public var engine: EngineSettings
     /// Threads that compute; 0 means as many as the machine or its cgroup gives.

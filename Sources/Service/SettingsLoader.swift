@@ -11,6 +11,7 @@ extension Settings {
     /// `DELTAKV_KV_MEMORY`.
     public enum Key: String, CaseIterable, Sendable {
         case model
+        case weights
         case threads
         case engineMaxSequences = "engine.max_sequences"
         case engineRowsPerStep = "engine.rows_per_step"
@@ -38,6 +39,7 @@ extension Settings {
         let defaults = EngineSettings()
         let settings = Settings(
             model: try await reader.text(.model, default: ModelStore.defaultModel.name),
+            weights: try await reader.weightForm(.weights),
             engine: EngineSettings(
                 maxSequences: try await reader.int(.engineMaxSequences, default: defaults.maxSequences, in: 1...4096),
                 rowsPerStep: try await reader.int(.engineRowsPerStep, default: defaults.rowsPerStep, in: 1...65536),
@@ -144,6 +146,10 @@ private struct SettingsReader {
         try await value(key, default: fallback, expected: "a duration of at least \(least), such as 30s or 500ms") {
             parseDuration($0).flatMap { $0 >= least ? $0 : nil }
         }
+    }
+
+    func weightForm(_ key: Settings.Key) async throws -> WeightForm {
+        try await value(key, default: .native, expected: "native or float32") { WeightForm(rawValue: $0) }
     }
 
     func dataType(_ key: Settings.Key) async throws -> KVDataType {

@@ -11,6 +11,11 @@ struct SettingsOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Model: a GGUF file, or a name that 'deltakv model list' shows.", valueName: "model"))
     var model: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Weights: native (the file's blocks, int8 products) or float32 (exact, slower).", valueName: "form"))
+    var weights: String?
+
     @Option(help: ArgumentHelp("Threads that compute; 0 for as many as the machine gives.", valueName: "n"))
     var threads: String?
 
@@ -23,7 +28,7 @@ struct SettingsOptions: ParsableArguments {
     /// The settings in force, with more flags that a command has of its own.
     func load(more: [Settings.Key: String?] = [:]) async throws -> Settings {
         var flags: [Settings.Key: String?] = [
-            .model: model, .threads: threads, .kvMemory: kvMemory, .kvType: kvType,
+            .model: model, .weights: weights, .threads: threads, .kvMemory: kvMemory, .kvType: kvType,
         ]
         flags.merge(more) { _, new in new }
         return try await Settings.load(flags: flags.compactMapValues { $0 }, file: config)
@@ -33,6 +38,6 @@ struct SettingsOptions: ParsableArguments {
 extension Settings {
     /// Loads the model that the settings name.
     func loadModel() throws -> LoadedModel {
-        try LoadedModel(path: ModelStore().path(of: model), threads: threads)
+        try LoadedModel(path: ModelStore().path(of: model), weights: weights, threads: threads)
     }
 }
