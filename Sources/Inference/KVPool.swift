@@ -39,14 +39,17 @@ public final class KVPool: Sendable {
         var isUsed: [Bool]
     }
 
+    /// Bytes that a page of a model's pool takes.
+    public static func pageBytes(configuration: ModelConfiguration, dataType: KVDataType) -> Int {
+        KVLayout(configuration, dataType).pageBytes
+    }
+
     /// A pool of `pageCount` free pages.
     ///
     /// - Throws: ``InferenceError`` if the number is out of range or the address space cannot be reserved.
     public init(configuration: ModelConfiguration, dataType: KVDataType, pageCount: Int) throws(InferenceError) {
         guard pageCount > 0, pageCount <= Int32.max else { throw .invalidPageCount(pageCount) }
-        layout = KVLayout(
-            layers: configuration.layers, kvHeads: configuration.kvHeads, headDimension: configuration.headDimension,
-            half: dataType == .float16)
+        layout = KVLayout(configuration, dataType)
         pageBytes = layout.pageBytes
         self.pageCount = pageCount
         let (bytes, overflow) = pageBytes.multipliedReportingOverflow(by: pageCount)
@@ -97,5 +100,13 @@ public final class KVPool: Sendable {
     func address(of page: PageID) -> UnsafeMutablePointer<CChar>? {
         guard page.index >= 0, Int(page.index) < pageCount else { return nil }
         return (memory.base + Int(page.index) * pageBytes).assumingMemoryBound(to: CChar.self)
+    }
+}
+
+extension KVLayout {
+    fileprivate init(_ configuration: ModelConfiguration, _ dataType: KVDataType) {
+        self.init(
+            layers: configuration.layers, kvHeads: configuration.kvHeads, headDimension: configuration.headDimension,
+            half: dataType == .float16)
     }
 }

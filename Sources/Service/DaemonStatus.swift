@@ -14,4 +14,7 @@ public struct DaemonStatus: Sendable, Equatable {
     public var outputTokens = 0
     /// Jobs in the queue that are not finished, here or elsewhere, as last counted.
     public var unfinished: Int?
+
+    /// Nothing done yet.
+    public init() {}
 }

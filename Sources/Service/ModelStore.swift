@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Crypto
 import Foundation
+import ModelFiles
 
 /// The models that `deltakv` can fetch, and where models lie on this machine.
 public struct ModelStore: Sendable {
@@ -111,27 +111,17 @@ public struct ModelStore: Sendable {
     }
 
     private func check(_ path: String, against source: Source) throws(ModelStoreError) {
-        let digest = try Self.sha256(ofFile: path)
+        let digest: String
+        do throws(GGUFError) {
+            digest = try GGUFFile(path: path).digest()
+        } catch {
+            throw ModelStoreError("\(error) Remove it and fetch again.")
+        }
         guard digest == source.sha256 else {
             throw ModelStoreError(
                 "\(path) is not \(source.name): its SHA-256 is \(digest), not \(source.sha256). Remove it and fetch again"
             )
         }
-    }
-
-    /// The SHA-256 of a file, in hexadecimal, read in pieces.
-    public static func sha256(ofFile path: String) throws(ModelStoreError) -> String {
-        guard let file = FileHandle(forReadingAtPath: path) else {
-            throw ModelStoreError("\(path) cannot be read: check that it exists and its permissions")
-        }
-        defer { try? file.close() }
-        var hash = SHA256()
-        do {
-            while let piece = try file.read(upToCount: 1 << 20), !piece.isEmpty { hash.update(data: piece) }
-        } catch {
-            throw ModelStoreError("\(path) cannot be read: \(error.localizedDescription)")
-        }
-        return hash.finalize().map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
     }
 
     /// Moves a file into place so that it is there whole or not at all, also after a power cut.

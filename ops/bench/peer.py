@@ -18,9 +18,11 @@ import time
 HOME = os.environ.get("PEERS_HOME", os.path.expanduser("~/.cache/deltakv-peers"))
 
 
-def report(engine, batch, length, prefill, decode):
-    line = {"engine": engine, "batch": batch, "prompt": length,
-            "prefill_tps": round(prefill, 1), "decode_tps": round(decode, 1)}
+def report(engine, batch, length, gen, one, all_of_them):
+    """One line: `one` and `all_of_them` are the seconds to one new token and to all of them."""
+    decode = batch * (gen - 1) / (all_of_them - one) if all_of_them > one else 0
+    line = {"engine": engine, "batch": batch, "prompt": length, "prefill_tps": round(batch * length / one, 1),
+            "decode_tps": round(decode, 1), "seconds": [round(one, 3), round(all_of_them, 3)]}
     print(json.dumps(line), flush=True)
 
 
@@ -36,9 +38,7 @@ def measure(engine, generate, work, gen):
 
     seconds(1, 64, 4)
     for batch, length in work:
-        one, all_of_them = seconds(batch, length, 1), seconds(batch, length, gen)
-        decode = batch * (gen - 1) / (all_of_them - one) if all_of_them > one else 0
-        report(engine, batch, length, batch * length / one, decode)
+        report(engine, batch, length, gen, seconds(batch, length, 1), seconds(batch, length, gen))
 
 
 def vllm(work, gen, threads):
@@ -80,11 +80,13 @@ def llamacpp(work, gen, threads):
                    "-ntg", str(gen), "-npl", str(batch), "-fa", flash]
         out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         cells = [c.strip() for c in [r for r in out.splitlines() if r.startswith("|")][-1].split("|")[1:-1]]
-        return float(cells[5]), float(cells[7])
+        prefill, decode = float(cells[5]), float(cells[7])
+        return batch * length / prefill, batch * (gen - 1) / decode
 
     for batch, length in work:
         runs = [run(batch, length, flash) for flash in ("on", "off")]
-        report("llamacpp", batch, length, max(r[0] for r in runs), max(r[1] for r in runs))
+        one, rest = min(r[0] for r in runs), min(r[1] for r in runs)
+        report("llamacpp", batch, length, gen, one, one + rest)
 
 
 def main():

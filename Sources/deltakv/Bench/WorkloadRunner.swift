@@ -21,9 +21,11 @@ struct WorkloadRunner {
         let kvBytesPerToken: Int
         let peakRSSBytes: Int
         let policy: String
+        /// Seconds to one new token for each prompt, and to all of them.
+        let seconds: [Double]
 
         enum CodingKeys: String, CodingKey {
-            case engine, batch, prompt, policy
+            case engine, batch, prompt, policy, seconds
             case prefillTPS = "prefill_tps"
             case decodeTPS = "decode_tps"
             case kvBytesPerToken = "kv_bytes_per_token"
@@ -59,7 +61,8 @@ struct WorkloadRunner {
         return Line(
             batch: work.batch, prompt: work.prompt,
             prefillTPS: rounded(Double(work.batch * work.prompt) / short), decodeTPS: rounded(decode),
-            kvBytesPerToken: kvBytesPerToken, peakRSSBytes: peakResidentBytes(), policy: policy)
+            kvBytesPerToken: kvBytesPerToken, peakRSSBytes: peakResidentBytes(), policy: policy,
+            seconds: [short, long])
     }
 
     private mutating func seconds(_ work: Workload, newTokens: Int) async throws -> Double {

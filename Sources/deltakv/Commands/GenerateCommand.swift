@@ -44,10 +44,8 @@ struct GenerateCommand: AsyncParsableCommand {
         let settings = try await settings.load()
         let text = prompt == "-" ? try standardInput() : prompt
         let loaded = try settings.loadModel()
-        let pieces: [PromptPiece] =
-            raw ? [.text(text)] : try loaded.chatTemplate.render([ChatMessage(role: .user, content: text)])
         let request = GenerationRequest(
-            prompt: try loaded.tokenizer.encode(pieces), maxTokens: maxTokens,
+            prompt: try tokens(of: text, for: loaded), maxTokens: maxTokens,
             sampling: greedy
                 ? .greedy : SamplingParameters(temperature: temperature, topK: topK, topP: topP, seed: seed),
             stopStrings: stop)
@@ -55,6 +53,15 @@ struct GenerateCommand: AsyncParsableCommand {
         defer { engine.stop() }
         _ = try await engine.generate(request) { FileHandle.standardOutput.write(Data($0.utf8)) }
         print()
+    }
+
+    private func tokens(of text: String, for loaded: LoadedModel) throws -> [TokenID] {
+        let tokenizer = loaded.tokenizer
+        guard raw else {
+            return try tokenizer.encode(loaded.chatTemplate.render([ChatMessage(role: .user, content: text)]))
+        }
+        // A chat template puts the beginning of text itself, where the model has one.
+        return [tokenizer.beginningOfText].compactMap { $0 } + tokenizer.encode(text)
     }
 
     private func standardInput() throws -> String {
