@@ -6,7 +6,10 @@ import Glibc
 extension PrivateCluster {
     func makeDataDirectory() throws(DatabaseError) {
         do {
-            try FileManager.default.createDirectory(atPath: dataDirectory, withIntermediateDirectories: true)
+            // The server's user has to pass through a directory of root's.
+            try FileManager.default.createDirectory(
+                atPath: dataDirectory, withIntermediateDirectories: true,
+                attributes: [.posixPermissions: geteuid() == 0 ? 0o755 : 0o700])
         } catch {
             throw DatabaseError(
                 "The data directory \(dataDirectory) cannot be made: \(error.localizedDescription)."

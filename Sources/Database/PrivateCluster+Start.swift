@@ -9,8 +9,10 @@ extension PrivateCluster {
         try await removeLeftovers(account)
         try await rotateLog(account)
         try await writeSettings(account)
+        // pg_ctl builds a line for the shell and quotes paths badly, so that it gets plain relative ones.
         let words = [
-            installation.path("pg_ctl"), "start", "-D", serverDirectory, "-l", logFile, "-w", "-t", "120", "-s",
+            "/bin/sh", "-c", "cd \"$1\" && shift && exec \"$@\"", "sh", directory,
+            installation.path("pg_ctl"), "start", "-D", "data", "-l", "server.log", "-w", "-t", "120", "-s",
         ]
         // After the server was killed its children hold the shared memory until they notice.
         for attempt in 1... {

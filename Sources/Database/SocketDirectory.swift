@@ -14,7 +14,8 @@ struct SocketDirectory: Sendable {
     /// `sun_path` of `sockaddr_un` holds 108 bytes, one of them the zero at the end.
     private static let maximumPath = 107
 
-    /// `cluster/socket`, or a short name under the runtime directory or /tmp when that is too long for a socket.
+    /// `cluster/socket`, or a short name under the runtime directory or /tmp when that is too long for a socket or holds a
+    /// comma, which libpq takes for the end of a host's name.
     init(cluster: String, environment: [String: String]) {
         let inside = "\(cluster)/socket"
         if Self.fits(inside) {
@@ -46,6 +47,6 @@ struct SocketDirectory: Sendable {
     }
 
     private static func fits(_ directory: String) -> Bool {
-        "\(directory)/.s.PGSQL.\(port)".utf8.count <= maximumPath
+        "\(directory)/.s.PGSQL.\(port)".utf8.count <= maximumPath && !directory.contains(",")
     }
 }

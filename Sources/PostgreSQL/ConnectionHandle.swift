@@ -11,6 +11,9 @@ final class ConnectionHandle {
     init(keywords: [String: String], logger: Logger) throws(PostgresError) {
         notices = NoticeSink(logger: logger)
         let sorted = keywords.sorted { $0.key < $1.key }
+        guard !sorted.contains(where: { $0.key.utf8.contains(0) || $0.value.utf8.contains(0) }) else {
+            throw PostgresError(.invalidSettings, "a connection setting contains a NUL character")
+        }
         guard let pointer = Self.start(sorted.map(\.key), sorted.map(\.value)) else {
             throw PostgresError(.connectionFailed, "out of memory")
         }
@@ -32,7 +35,7 @@ final class ConnectionHandle {
     /// Why no connection was made, from libpq's verbose message.
     func connectionFailure() -> PostgresError {
         let lines = String(cString: PQerrorMessage(pointer)).split(whereSeparator: \.isNewline)
-        let shown = lines.filter { !$0.hasPrefix("LOCATION:") }.joined(separator: " ")
+        let shown = PostgresError.onOneLine(lines.filter { !$0.hasPrefix("LOCATION:") }.joined(separator: "\n"))
         // "FATAL:  28P01: password authentication failed …"; the code, after two blanks, is the same in every language.
         let state = shown.firstMatch(of: #/:  ([0-9A-Z]{5}): /#).map { String($0.1) }
         let message = state.map { shown.replacing("  \($0): ", with: " ", maxReplacements: 1) } ?? shown

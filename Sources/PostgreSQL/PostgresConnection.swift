@@ -57,18 +57,11 @@ public final class PostgresConnection: PostgresQuerying {
     }
 
     /// Listens on a channel. The stream yields what is sent from now on, also while no statement runs, and ends with the
-    /// connection; when the consumer stops, so does the listening.
+    /// connection. The session itself listens until the connection is closed.
     public func listen(_ channel: String) async throws -> AsyncStream<PostgresNotification> {
-        let name = try PostgresText.identifier(channel)
-        let id = core.nextIdentifier()
-        let stream = try await core.subscribe(channel, id: id)
-        do {
-            _ = try await runner.run(.script(sql: "LISTEN \(name)"))
-        } catch {
-            await core.unsubscribe(id, channel: channel, unlisten: "UNLISTEN \(name)")
-            throw error
-        }
-        await core.onTermination(of: id, channel: channel, unlisten: "UNLISTEN \(name)")
+        let statement = "LISTEN \(try PostgresText.identifier(channel))"
+        let stream = try await core.subscribe(channel)
+        _ = try await runner.run(.script(sql: statement))
         return stream
     }
 

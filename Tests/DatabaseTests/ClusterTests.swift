@@ -10,7 +10,8 @@ import Testing
     private func withCluster(under suffix: String = "", _ body: (PrivateCluster) async throws -> Void) async throws {
         let root = try TestDirectory.make()
         try TestDirectory.removeWhenProcessEnds(root)
-        let cluster = PrivateCluster(dataDirectory: root + suffix, serverSettings: ["fsync": "off"])
+        let cluster = PrivateCluster(
+            dataDirectory: root + suffix, serverSettings: ["fsync": "off"], logger: quietLogger)
         do {
             try await body(cluster)
             try await cluster.down()
@@ -113,10 +114,15 @@ import Testing
             try await cluster.down()
             #expect(!FileManager.default.fileExists(atPath: cluster.status().socketDirectory))
         }
-        try await withCluster(under: "/it's, \"odd\"") { cluster in
+        try await withCluster(under: "/it's \"odd\"") { cluster in
             try await cluster.up()
             #expect(try await answer(cluster) == 42)
             #expect(cluster.status().socketDirectory.hasPrefix(cluster.dataDirectory))
+        }
+        try await withCluster(under: "/a,b") { cluster in
+            try await cluster.up()
+            #expect(try await answer(cluster) == 42)
+            #expect(!cluster.status().socketDirectory.contains(","))
         }
     }
 
@@ -170,7 +176,7 @@ import Testing
     @Test func listenersOutliveARestart() async throws {
         try await withCluster { cluster in
             try await cluster.up()
-            let client = PostgresClient(cluster.settings, size: 2)
+            let client = PostgresClient(cluster.settings, size: 2, logger: quietLogger)
             try await client.query("SELECT 1")
             var events = client.listen(["jobs"]).makeAsyncIterator()
             #expect(await events.next() == .connected)

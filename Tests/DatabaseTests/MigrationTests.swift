@@ -31,19 +31,21 @@ import Testing
     }
 
     private func migrate(_ files: Files, _ settings: PostgresSettings) async throws -> [Int] {
-        try await Migrator(directory: files.directory).migrate(settings).map(\.version)
+        try await Migrator(directory: files.directory, logger: quietLogger).migrate(settings).map(\.version)
     }
 
     @Test func appliesWhatIsPendingOnce() async throws {
         let files = try Files(["0001_a.sql": Self.first, "README.md": "not one"])
         try await withTestDatabase { settings in
-            #expect(try await Migrator(directory: files.directory).status(settings).map(\.appliedAt) == [nil])
+            #expect(
+                try await Migrator(directory: files.directory, logger: quietLogger).status(settings).map(\.appliedAt)
+                    == [nil])
             #expect(try await migrate(files, settings) == [1])
             #expect(try await migrate(files, settings) == [])
             try files.write(
                 "0002_b.sql", "SET search_path = deltakv; ALTER TABLE a ADD m int; DO $$ BEGIN PERFORM 1; END $$;")
             #expect(try await migrate(files, settings) == [2])
-            let status = try await Migrator(directory: files.directory).status(settings)
+            let status = try await Migrator(directory: files.directory, logger: quietLogger).status(settings)
             #expect(status.map(\.name) == ["a", "b"])
             #expect(status.allSatisfy { $0.appliedAt.map { abs($0.timeIntervalSinceNow) < 600 } ?? false })
             let client = PostgresClient(settings)
@@ -60,7 +62,7 @@ import Testing
             "0001_a.sql": Self.first, "0002_b.sql": "SELECT pg_sleep(0.2); INSERT INTO deltakv.a VALUES (3)",
         ])
         try await withTestDatabase { settings in
-            let migrator = try Migrator(directory: files.directory)
+            let migrator = try Migrator(directory: files.directory, logger: quietLogger)
             let applied = try await withThrowingTaskGroup(of: Int.self) { group in
                 for _ in 0..<20 { group.addTask { try await migrator.migrate(settings).count } }
                 return try await group.reduce(0, +)
@@ -77,7 +79,7 @@ import Testing
         try await withTestDatabase { settings in
             let text = await message { _ = try await migrate(files, settings) }
             #expect(text.contains("0002_b.sql failed at line 2") && text.contains("42703"))
-            let status = try await Migrator(directory: files.directory).status(settings)
+            let status = try await Migrator(directory: files.directory, logger: quietLogger).status(settings)
             #expect(status.map { $0.appliedAt != nil } == [true, false])
             try files.write("0002_b.sql", "CREATE TABLE deltakv.b ();")
             #expect(try await migrate(files, settings) == [2])
@@ -117,14 +119,16 @@ import Testing
     ])
     func misnamedFilesAreRefused(names: [String], problem: String) throws {
         let files = try Files(Dictionary(uniqueKeysWithValues: names.map { ($0, "SELECT 1") }))
-        let error = #expect(throws: DatabaseError.self) { try Migrator(directory: files.directory) }
+        let error = #expect(throws: DatabaseError.self) {
+            try Migrator(directory: files.directory, logger: quietLogger)
+        }
         #expect(error?.description.contains(problem) == true)
     }
 
     @Test func unreadableFilesAreRefused() throws {
         let files = try Files([:])
         try Data([0x53, 0xff]).write(to: URL(fileURLWithPath: "\(files.directory)/0001_a.sql"))
-        #expect(throws: DatabaseError.self) { try Migrator(directory: files.directory) }
+        #expect(throws: DatabaseError.self) { try Migrator(directory: files.directory, logger: quietLogger) }
         #expect(throws: DatabaseError.self) { try Migrator(directory: "\(files.directory)/nowhere") }
     }
 

@@ -6,11 +6,14 @@ import Testing
 @Suite struct LossTests {
     @Test func aTerminatedBackendIsReportedAndReplaced() async throws {
         try await withTestDatabase { settings in
-            let client = PostgresClient(settings, size: 1)
+            let client = PostgresClient(settings, size: 1, logger: quietLogger)
             let killer = try await PostgresConnection.connect(settings)
             let victim = try await client.withConnection { await $0.backendProcessID }
             let running = Task { try await client.query("SELECT pg_sleep(60)") }
-            try await Task.sleep(for: .milliseconds(50))
+            let isActive = "SELECT state = 'active' AS active FROM pg_stat_activity WHERE pid = $1"
+            while try await !killer.query(isActive, [victim]).onlyRow().get("active", as: Bool.self) {
+                try await Task.sleep(for: .milliseconds(20))
+            }
             try await killer.query("SELECT pg_terminate_backend($1)", [victim])
             let error = await postgresError { _ = try await running.value }
             #expect(error?.sqlState == "57P01" && error?.isConnectionLoss == true && error?.isTransient == true)
@@ -26,7 +29,7 @@ import Testing
 
     @Test func onlyIdempotentStatementsRunAgain() async throws {
         try await withTestDatabase { settings in
-            let client = PostgresClient(settings, size: 1)
+            let client = PostgresClient(settings, size: 1, logger: quietLogger)
             try await client.script("CREATE SEQUENCE s")
             // Each run counts in the sequence, which no loss takes back; the first one kills its own session.
             let sql = """
@@ -54,7 +57,7 @@ import Testing
             nowhere.keywords["host"] = "/nonexistent"
             nowhere.keywords["password"] = "secret-word"
             let absent = await postgresError {
-                _ = try await PostgresClient(nowhere, patience: .zero).query("SELECT 1")
+                _ = try await PostgresClient(nowhere, patience: .zero, logger: quietLogger).query("SELECT 1")
             }
             #expect(absent?.kind == .connectionFailed && absent?.isTransient == true)
             #expect(absent.map { "\($0)".contains("secret-word") } == false)

@@ -5,6 +5,13 @@ import Logging
 import PostgreSQL
 import Synchronization
 
+/// Logs errors only.
+public let quietLogger: Logger = {
+    var logger = Logger(label: "test")
+    logger.logLevel = .error
+    return logger
+}()
+
 /// Runs `body` with a fresh, empty database, which is dropped afterwards. All databases of a test process live in one
 /// private cluster, which is started at the first call and removed when the process ends, however it ends.
 public func withTestDatabase<Value>(
@@ -12,7 +19,7 @@ public func withTestDatabase<Value>(
 ) async throws -> Value {
     let cluster = try await TestCluster.shared.value
     let name = "test_\(TestCluster.nextNumber())"
-    let administration = PostgresClient(cluster.settings, size: 1, logger: TestCluster.quietLogger)
+    let administration = PostgresClient(cluster.settings, size: 1, logger: quietLogger)
     try await administration.script("CREATE DATABASE \(name)")
     do {
         let value = try await body(cluster.settings.with(database: name))
@@ -35,12 +42,6 @@ private func drop(_ name: String, with administration: PostgresClient) async thr
 enum TestCluster {
     static let shared = Task { try await start() }
 
-    static let quietLogger: Logger = {
-        var logger = Logger(label: "test")
-        logger.logLevel = .error
-        return logger
-    }()
-
     private static let counter = Atomic<Int>(0)
 
     static func nextNumber() -> Int { counter.add(1, ordering: .relaxed).newValue }
@@ -48,10 +49,12 @@ enum TestCluster {
     private static func start() async throws -> PrivateCluster {
         let directory = try TestDirectory.make()
         try TestDirectory.removeWhenProcessEnds(directory)
-        // Lasting through a power cut is of no use to tests, and costs time.
+        // Lasting through a power cut is of no use to tests, and costs time. Many of them run at once.
         let cluster = PrivateCluster(
             dataDirectory: directory,
-            serverSettings: ["fsync": "off", "full_page_writes": "off", "synchronous_commit": "on"],
+            serverSettings: [
+                "fsync": "off", "full_page_writes": "off", "synchronous_commit": "on", "max_connections": "400",
+            ],
             logger: quietLogger)
         try await cluster.up()
         return cluster
