@@ -51,10 +51,13 @@ def gen_argument(text):
     return int(text)
 
 
-def report(engine, version, work, prefill, decode, who=resource.RUSAGE_SELF, **more):
-    line = {"engine": engine, "batch": work[0], "prompt": work[1], "prefill_tps": round(prefill, 1),
-            "decode_tps": round(decode, 1), "peak_rss_bytes": resource.getrusage(who).ru_maxrss * 1024,
-            "version": version, **more}
+def report(engine, version, work, gen, seconds, who=resource.RUSAGE_SELF, **more):
+    """One line; `seconds` are those to one new token for each prompt and to all of them."""
+    (batch, prompt), (short, long) = work, seconds
+    decode = batch * (gen - 1) / (long - short) if long > short else 0
+    line = {"engine": engine, "batch": batch, "prompt": prompt, "prefill_tps": round(batch * prompt / short, 1),
+            "decode_tps": round(decode, 1), "seconds": [round(short, 4), round(long, 4)],
+            "peak_rss_bytes": resource.getrusage(who).ru_maxrss * 1024, "version": version, **more}
     print("\n" + json.dumps(line), flush=True)  # engines log to standard output and may leave a line open
 
 
@@ -70,9 +73,7 @@ def measure(engine, version, generate, works, gen):
 
     for batch, length in works:
         seconds(batch, 64, 4)  # code, weights and threads are touched for this batch size before anything counts
-        short, long = seconds(batch, length, 1), seconds(batch, length, gen)
-        decode = batch * (gen - 1) / (long - short) if long > short else 0
-        report(engine, version, (batch, length), batch * length / short, decode)
+        report(engine, version, (batch, length), gen, (seconds(batch, length, 1), seconds(batch, length, gen)))
 
 
 def vllm(works, gen):
@@ -138,9 +139,11 @@ def llamacpp(works, gen):
         row = dict(zip(tables[0], tables[-1]))
         return float(row["S_PP t/s"]), float(row["S_TG t/s"])
 
-    for work in works:
-        on, off = run(*work, "on"), run(*work, "off")
-        report("llamacpp", version, work, max(on[0], off[0]), max(on[1], off[1]), resource.RUSAGE_CHILDREN,
+    for batch, prompt in works:
+        on, off = run(batch, prompt, "on"), run(batch, prompt, "off")
+        short = batch * prompt / max(on[0], off[0])
+        seconds = short, short + batch * (gen - 1) / max(on[1], off[1])
+        report("llamacpp", version, (batch, prompt), gen, seconds, resource.RUSAGE_CHILDREN,
                flash_attention={"prefill": "on" if on[0] >= off[0] else "off",
                                 "decode": "on" if on[1] >= off[1] else "off"})
 

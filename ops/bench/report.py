@@ -7,37 +7,60 @@ whose words before the first colon stand in the table.
 import statistics
 
 
-def values(outcomes, key):
-    """What counts; 0 is an engine's way to say that noise was larger than what it measured."""
-    return [line[key] for line in outcomes if isinstance(line, dict) and line[key] > 0]
+def measured(outcomes):
+    return [outcome for outcome in outcomes if isinstance(outcome, dict)]
 
 
-def cell(outcomes, key, rounds):
-    """Median and range; a few words where there is none, for the notes below the table to explain."""
-    found = values(outcomes, key)
-    if not found:
-        if any(isinstance(outcome, dict) for outcome in outcomes):
-            return "lost in noise"
+def times(line, gen):
+    """Seconds to one new token and to all of them, from the line or, where it has none, from its speeds."""
+    if "seconds" in line:
+        return line["seconds"]
+    short = line["batch"] * line["prompt"] / line["prefill_tps"]
+    return [short, short + (line["batch"] * (gen - 1) / line["decode_tps"] if line["decode_tps"] > 0 else 0)]
+
+
+def speed(outcomes, key, gen):
+    """Tokens a second from the medians of the times, which noise hurts less than a median of quotients.
+
+    None where there is no line; 0 where noise was larger than the decode.
+    """
+    lines = measured(outcomes)
+    if not lines:
+        return None
+    short, long = map(statistics.median, zip(*(times(line, gen) for line in lines)))
+    batch, prompt = lines[0]["batch"], lines[0]["prompt"]
+    if key == "prefill_tps":
+        return batch * prompt / short
+    return batch * (gen - 1) / (long - short) if long > short else 0
+
+
+def cell(outcomes, key, options):
+    """Speed and range; a few words where there is none, for the notes below the table to explain."""
+    value = speed(outcomes, key, options.gen)
+    if value is None:
         return outcomes[-1].split(":")[0] if outcomes else "not run"
-    text = f"{statistics.median(found):,.1f}"
-    if len(found) > 1:
-        text += f" ({min(found):,.1f}–{max(found):,.1f})"
-    return text if len(found) == rounds else f"{text}, {len(found)} of {rounds} rounds"
+    rounds = [line[key] for line in measured(outcomes) if line[key] > 0]
+    text = f"{value:,.1f}" if value else "lost in noise"
+    if len(rounds) > 1:
+        text += f" ({min(rounds):,.1f}–{max(rounds):,.1f})"
+    count = len(measured(outcomes))
+    return text if count == options.rounds else f"{text}, {count} of {options.rounds} rounds"
 
 
-def ratio(ours, theirs, key):
-    ours, theirs = values(ours, key), values(theirs, key)
-    return f"**{statistics.median(ours) / statistics.median(theirs):.2f} ×**" if ours and theirs else "–"
+def ratio(ours, theirs, key, gen):
+    ours, theirs = speed(ours, key, gen), speed(theirs, key, gen)
+    return f"**{ours / theirs:.2f} ×**" if ours and theirs else "–"
 
 
 def table(results, options, key):
     """A Markdown table: one row for each engine, then the ratio of deltakv to each peer."""
     rows = ["| engine | " + " | ".join(options.works) + " |", "| --- |" + " --- |" * len(options.works)]
     for engine in options.engines:
-        cells = [cell(results.get((engine, work), []), key, options.rounds) for work in options.works]
+        cells = [cell(results.get((engine, work), []), key, options) for work in options.works]
         rows.append(f"| {engine} | " + " | ".join(cells) + " |")
     for peer in [engine for engine in options.engines if engine != "deltakv" and "deltakv" in options.engines]:
-        cells = [ratio(results.get(("deltakv", w), []), results.get((peer, w), []), key) for w in options.works]
+        cells = [ratio(results.get(("deltakv", w), []), results.get((peer, w), []), key, options.gen)
+                 for w in options.works]
         rows.append(f"| deltakv / {peer} | " + " | ".join(cells) + " |")
     return "\n".join(rows)
 
@@ -93,7 +116,8 @@ def section(title, header, version, results, options):
 
 {header}
 
-Medians (lowest–highest) of {options.rounds} round{'s' * (options.rounds > 1)}, {options.gen} tokens generated for each prompt.
+From the medians of the times of {options.rounds} round{'s' * (options.rounds > 1)}, {options.gen} tokens generated for each
+prompt; in brackets the slowest and the fastest round.
 
 Prefill, tokens a second:
 
