@@ -53,6 +53,7 @@ public struct JobPreparer: Sendable {
         try options.validate()
         let messages = try template.messages(
             document: job.document, variables: Self.variables(json: job.variables))
+        try checkSize(messages)
         let prompt: [TokenID]
         do {
             prompt = try tokenizer.encode(try chatTemplate.render(messages))
@@ -64,6 +65,17 @@ public struct JobPreparer: Sendable {
         return GenerationRequest(
             prompt: prompt, maxTokens: maxTokens,
             sampling: options.sampling(defaultSeed: Int(job.id)), stopStrings: options.stop ?? [])
+    }
+
+    /// What cannot fit by its size alone is not tokenised first: no vocabulary has tokens of a kilobyte.
+    private func checkSize(_ messages: [ChatMessage]) throws(JobFault) {
+        let bytes = messages.reduce(0) { $0 + $1.content.utf8.count }
+        guard bytes / 1024 <= contextLength else {
+            throw JobFault(
+                .documentTooLong,
+                "the prompt has \(formatByteCount(bytes)), but the model's context is \(contextLength) tokens: "
+                    + "shorten the document")
+        }
     }
 
     /// A document that leaves no room for the answer it asks for would be summarised in half a sentence: say so instead.

