@@ -13,6 +13,8 @@ public final class ForwardPass {
     public let pool: KVPool
     /// Most tokens of a step.
     public let maxRows: Int
+    /// Sees and may replace what layers compute; nil while jobs run.
+    public weak var tap: (any LayerTap)?
     private let compute: Compute
     private let work: Workspace
     private let attention: AttentionPlan
@@ -159,16 +161,49 @@ public final class ForwardPass {
         for (index, layer) in model.layers.enumerated() {
             compute.normalize(x, weight: layer.attentionNorm, epsilon: epsilon, to: normalized)
             layer.queryKeyValue.apply(normalized, to: qkv, with: compute, scratch: work.quantized)
+            tap?.projected(layer: index, queryKeyValue: qkv)
             compute.rotateAndStore(
                 qkv, heads: model.configuration.heads, layer: index, layout: pool.layout, rotation: work.rotation.base,
                 slots: work.slots)
-            attention.run(layer: index, queries: qkv, to: attended)
+            if tap?.attend(layer: index, rotated: qkv, to: attended) != true {
+                attention.run(layer: index, queries: qkv, to: attended)
+            }
             layer.attentionOutput.apply(attended, to: x, adding: true, with: compute, scratch: work.quantized)
             compute.normalize(x, weight: layer.feedForwardNorm, epsilon: epsilon, to: normalized)
             layer.gateUp.apply(normalized, to: gateUp, with: compute, scratch: work.quantized)
             compute.swiglu(gateUp, to: activated)
             layer.down.apply(activated, to: x, adding: true, with: compute, scratch: work.quantized)
         }
+    }
+
+    // MARK: Keys and values from elsewhere
+
+    /// Writes keys and values of consecutive tokens of one layer to a sequence's pages, as a step that computes these tokens
+    /// would: rows are `[keys | values]`, all KV heads one after another, keys before rotation.
+    ///
+    /// - Parameters:
+    ///   - rows: At most ``maxRows`` rows; they are not changed.
+    ///   - position: Of the first row's token in the sequence.
+    ///   - pages: The sequence's pages from its beginning.
+    public func store(_ rows: Matrix, layer: Int, position: Int, pages: [PageID]) {
+        let c = model.configuration, columns = 2 * c.kvHeads * c.headDimension
+        precondition(rows.columns == columns && rows.rows <= maxRows, "shapes do not fit")
+        precondition(
+            position >= 0 && KVPool.pages(forTokens: position + rows.rows) <= pages.count,
+            "the pages end before the rows")
+        let scratch = Matrix(
+            work.queryKeyValue.base, rows: rows.rows, columns: columns, stride: work.queryKeyValue.stride)
+        for i in 0..<rows.rows {
+            _ = scratch[row: i].update(fromContentsOf: rows[row: i])
+            let at = position + i
+            guard let page = pool.address(of: pages[at / KVPool.pageTokens]) else {
+                preconditionFailure("a page is not of this pool")
+            }
+            work.slots[i] = KVSlot(page: page, slot: UInt32(at % KVPool.pageTokens))
+            angles.write(position: at, to: work.rotation[row: i])
+        }
+        compute.rotateAndStore(
+            scratch, heads: 0, layer: layer, layout: pool.layout, rotation: work.rotation.base, slots: work.slots)
     }
 
     // MARK: Output

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+import Kernels
+
+/// Looks into the layers of a ``ForwardPass``: calibration reads keys and values through it, evaluation replaces attention.
+///
+/// Rows are those of the step's segments, one segment after another. Called on the thread that runs the step, layer by layer.
+public protocol LayerTap: AnyObject {
+    /// A row is `[queries | keys | values]` as projected, heads one after another, before rotation; it may be changed.
+    func projected(layer: Int, queryKeyValue: Matrix)
+
+    /// The same rows with queries and keys rotated; keys and values are in the sequences' pages by now.
+    ///
+    /// - Returns: Whether `attended`, [rows][heads · head dimension], was written here, in place of attention over the pages.
+    func attend(layer: Int, rotated: Matrix, to attended: Matrix) -> Bool
+}
