@@ -27,7 +27,7 @@ let package = Package(
         .target(name: "Inference", dependencies: ["Kernels", "ModelFiles"]),
         .target(
             name: "Engine",
-            dependencies: ["Inference", "Tokenization", .product(name: "DequeModule", package: "swift-collections")]),
+            dependencies: ["Inference", "Kernels", "Tokenization", .product(name: "DequeModule", package: "swift-collections")]),
         .target(
             name: "PostgreSQL",
             dependencies: [
@@ -44,7 +44,7 @@ let package = Package(
         .target(
             name: "Service",
             dependencies: [
-                "Database", "Engine", "JobQueue", "PostgreSQL", "Yams",
+                "Database", "Engine", "JobQueue", "Kernels", "PostgreSQL", "Yams",
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -64,7 +64,7 @@ let package = Package(
         .testTarget(name: "KernelsTests", dependencies: ["Kernels"]),
         .testTarget(name: "ModelFilesTests", dependencies: ["ModelFiles"], exclude: ["Golden"]),
         .testTarget(name: "TokenizationTests", dependencies: ["Tokenization"], exclude: ["Golden"]),
-        .testTarget(name: "InferenceTests", dependencies: ["Inference"], exclude: ["Golden"]),
+        .testTarget(name: "InferenceTests", dependencies: ["Inference", "Kernels"], exclude: ["Golden"]),
         .testTarget(name: "EngineTests", dependencies: ["Engine"]),
         .testTarget(name: "PostgreSQLTests", dependencies: ["PostgreSQL", "TestSupport"]),
         .testTarget(name: "DatabaseTests", dependencies: ["Database", "TestSupport"]),

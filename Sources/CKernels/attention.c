@@ -11,6 +11,7 @@ typedef struct tile_scratch {
     float *wide;                                // [2][DKV_PAGE_TOKENS · d]
 } tile_scratch;
 
+// A multiple of a cache line, and enough for the bands of int8 attention too.
 size_t dkv_attention_scratch(size_t d) { return DKV_TILE_ROWS * (3 * d + DKV_PAGE_TOKENS) + 2 * DKV_PAGE_TOKENS * d; }
 
 static tile_scratch scratch_of(const dkv_attention *a, size_t worker) {
@@ -42,14 +43,15 @@ static void gather_queries(const dkv_attention *a, const dkv_attention_unit *u, 
 static void attend_chunk(const dkv_attention *a, const dkv_attention_unit *u, const tile_scratch *t, size_t chunk,
                          float *maximum, float *sum, float *output) {
     const size_t d = a->shape.head_dimension, plane = DKV_PAGE_TOKENS * d, tile = u->rows * a->group;
-    const size_t bytes = a->shape.half ? sizeof(uint16_t) : sizeof(float);
+    const bool half = a->shape.type == DKV_KV_F16;
+    const size_t bytes = half ? sizeof(uint16_t) : sizeof(float);
     const size_t keys = (a->layer * 2 * a->shape.kv_heads + u->kv_head) * plane * bytes;
     const size_t values = keys + a->shape.kv_heads * plane * bytes;
     const size_t last_position = u->position + u->rows - 1;
     int32_t valid[DKV_TILE_ROWS];
     clear(maximum, sum, output, tile, d);
     dkv_page_step step = {
-        .rows = tile, .head_dimension = d, .half = a->shape.half, .queries = t->queries, .valid = valid,
+        .rows = tile, .head_dimension = d, .half = half, .queries = t->queries, .valid = valid,
         .maximum = maximum, .sum = sum, .output = output, .scores = t->scores, .wide = t->wide,
     };
     for (size_t page = chunk * chunk_pages; page < (chunk + 1) * chunk_pages; page++) {
@@ -81,6 +83,10 @@ static void write_partial(float *partial, size_t d, const float *output, float m
 void dkv_attention_task(void *context, size_t index, size_t worker) {
     const dkv_attention *a = context;
     const dkv_attention_unit *u = &a->units[index];
+    if (a->shape.type == DKV_KV_INT8) {
+        a->int8->attend(a, u, a->scratch + worker * dkv_attention_scratch(a->shape.head_dimension));
+        return;
+    }
     const tile_scratch t = scratch_of(a, worker);
     const size_t d = a->shape.head_dimension, tile = u->rows * a->group;
     float maximum[DKV_TILE_ROWS], sum[DKV_TILE_ROWS], chunk_maximum[DKV_TILE_ROWS], chunk_sum[DKV_TILE_ROWS];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #define _GNU_SOURCE
-#include "CKernels.h"
+#include "attention_int8_internal.h"
 
 #include <sched.h>
 #include <unistd.h>
@@ -42,4 +42,13 @@ const dkv_kernels *dkv_kernels_for(dkv_isa isa) {
     case DKV_ISA_SCALAR: return &dkv_kernels_scalar;
     }
     return NULL;
+}
+
+const dkv_int8_kernels *dkv_int8_kernels_for(dkv_isa isa) {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (isa == DKV_ISA_AVX512 && __builtin_cpu_supports("avx512vnni")) return &dkv_int8_avx512;
+    if (isa != DKV_ISA_SCALAR) return &dkv_int8_avx2;
+#endif
+    return &dkv_int8_scalar;
 }

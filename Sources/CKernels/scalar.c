@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The reference: plain loops, no intrinsics. It defines what the other files must compute, up to rounding.
 #include "CKernels.h"
-
-#include <math.h>
-#include <string.h>
+#include "exp2_scalar.h"
 
 static void linear_panel(const float *x, size_t ldx, size_t rows, const float *panel, size_t inputs, float *y,
                          size_t ldy, size_t outputs, bool accumulate) {
@@ -92,12 +90,12 @@ static void attend_row(const dkv_page_step *s, size_t row, size_t tokens) {
         }
         if (weight[t] > now) now = weight[t];
     }
-    const float factor = expf(s->maximum[row] - now);
+    const float factor = dkv_exp2(s->maximum[row] - now);
     s->maximum[row] = now;
     s->sum[row] *= factor;
     for (size_t i = 0; i < d; i++) output[i] *= factor;
     for (size_t t = 0; t < tokens; t++) {
-        const float w = expf(weight[t] - now);
+        const float w = dkv_exp2(weight[t] - now);
         s->sum[row] += w;
         for (size_t i = 0; i < d; i++) output[i] += w * element(s->values, t * d + i, s->half);
     }
@@ -113,10 +111,10 @@ static void attend_page(const dkv_page_step *s) {
 static void merge(size_t dimension, float *maximum, float *sum, float *output, float later_maximum, float later_sum,
                   const float *later_output) {
     const float now = later_maximum > *maximum ? later_maximum : *maximum;
-    const float a = expf(*maximum - now), b = expf(later_maximum - now);
+    const float a = dkv_exp2(*maximum - now), b = dkv_exp2(later_maximum - now);
     *maximum = now;
-    *sum = *sum * a + later_sum * b;
-    for (size_t i = 0; i < dimension; i++) output[i] = output[i] * a + later_output[i] * b;
+    *sum = fmaf(later_sum, b, *sum * a);
+    for (size_t i = 0; i < dimension; i++) output[i] = fmaf(later_output[i], b, output[i] * a);
 }
 
 const dkv_kernels dkv_kernels_scalar = {

@@ -3,6 +3,8 @@
 // after the vocabulary; everything is static, the including file fills a dkv_kernels table.
 #include <math.h>
 
+#include "exp2.h"
+
 // ---- Element-wise ---------------------------------------------------------------------------------------------------
 
 /// e^x, within 2 ulp for x in [-87, 88]; 0 below -87, e^88 above 88; exactly 1 at 0. Range reduction by ln 2 in two
@@ -241,12 +243,12 @@ INLINE float soften_row(const dkv_page_step *s, size_t row) {
     const V shift = v_set(now);
     V total = v_zero();
     for (int j = 0; j < DKV_PAGE_TOKENS / VW; j++) {
-        x[j] = v_exp(v_sub(x[j], shift));
+        x[j] = v_exp2(v_sub(x[j], shift));
         v_store(score + j * VW, x[j]);
         total = v_add(total, x[j]);
     }
     float factor[VW];
-    v_store(factor, v_exp(v_set(before - now)));
+    v_store(factor, v_exp2(v_set(before - now)));
     s->maximum[row] = now;
     s->sum[row] = fmaf(s->sum[row], factor[0], v_sum(total));
     return factor[0];
@@ -320,8 +322,8 @@ static void merge(size_t dimension, float *maximum, float *sum, float *output, f
                   const float *later_output) {
     const float now = later_maximum > *maximum ? later_maximum : *maximum;
     float factors[2 * VW];
-    v_store(factors, v_exp(v_set(*maximum - now)));
-    v_store(factors + VW, v_exp(v_set(later_maximum - now)));
+    v_store(factors, v_exp2(v_set(*maximum - now)));
+    v_store(factors + VW, v_exp2(v_set(later_maximum - now)));
     const float a = factors[0], b = factors[VW];
     *maximum = now;
     *sum = fmaf(later_sum, b, *sum * a);

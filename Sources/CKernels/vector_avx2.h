@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The vector vocabulary of template.h in AVX2 with FMA and F16C. Included once, by avx2.c.
 #include <immintrin.h>
+#include <string.h>
 
 #define VW 8             // floats of a vector
 #define TILE_PANEL 6     // rows of a linear tile: 6 x 2 accumulators
@@ -9,6 +10,7 @@
 #define NV_WIDE 2        // vectors of an attention tile
 
 typedef __m256 V;
+typedef __m256i VI;
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -44,6 +46,30 @@ INLINE V v_scale2(V a, V n) {
 INLINE V v_unless_less(V a, V x, V y) { return _mm256_and_ps(a, _mm256_cmp_ps(x, y, _CMP_NLT_UQ)); }
 /// a in lanes below n, else b.
 INLINE V v_first_else(V a, int n, V b) { return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(v_lanes_below(n))); }
+/// a where x >= y, else b.
+INLINE V v_unless_int_less(V a, VI x, VI y, V b) {
+    return _mm256_blendv_ps(a, b, _mm256_castsi256_ps(_mm256_cmpgt_epi32(y, x)));
+}
+/// 1 / a where a > 0, else a.
+INLINE V v_inverse_if_positive(V a) {
+    return _mm256_blendv_ps(a, v_div(v_set(1.0f), a), _mm256_cmp_ps(a, v_zero(), _CMP_GT_OQ));
+}
+/// a · 2^n for the whole number n whose bits are the lowest of `n`.
+INLINE V v_add_exponent(V a, V n) {
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), _mm256_slli_epi32(_mm256_castps_si256(n), 23)));
+}
+INLINE VI v_set_int(int32_t x) { return _mm256_set1_epi32(x); }
+INLINE VI v_load_int(const int32_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
+INLINE void v_store_int(int32_t *p, VI x) { _mm256_storeu_si256((__m256i *)p, x); }
+INLINE void v_store_bytes(uint8_t *p, VI x) {
+    VI low = _mm256_shuffle_epi8(x, _mm256_set1_epi32(0x0c080400));  // the lowest bytes of each half's four lanes
+    int32_t halves[2] = {_mm256_extract_epi32(low, 0), _mm256_extract_epi32(low, 4)};
+    memcpy(p, halves, 8);
+}
+INLINE V v_from_int(VI a) { return _mm256_cvtepi32_ps(a); }
+INLINE VI v_to_int(V a) { return _mm256_cvtps_epi32(a); }
+INLINE VI v_or(VI a, VI b) { return _mm256_or_si256(a, b); }
+INLINE VI v_shift_left(VI a, int n) { return _mm256_slli_epi32(a, n); }
 INLINE float v_sum(V a) {
     __m128 x = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     x = _mm_add_ps(x, _mm_movehl_ps(x, x));
@@ -53,4 +79,27 @@ INLINE float v_largest(V a) {
     __m128 x = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     x = _mm_max_ps(x, _mm_movehl_ps(x, x));
     return _mm_cvtss_f32(_mm_max_ss(x, _mm_shuffle_ps(x, x, 1)));
+}
+/// The sum of 16 lanes, folded by halves.
+INLINE float v_sum_halves(const V *lanes) {
+    __m256 x = _mm256_add_ps(lanes[0], lanes[1]);
+    __m128 y = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    y = _mm_add_ps(y, _mm_movehl_ps(y, y));
+    return _mm_cvtss_f32(_mm_add_ss(y, _mm_shuffle_ps(y, y, 1)));
+}
+/// Turns 8 rows of 8 into columns.
+INLINE void v_transpose(V *x) {
+    V y[8];
+    for (int i = 0; i < 8; i += 4) {
+        V a = _mm256_unpacklo_ps(x[i], x[i + 1]), b = _mm256_unpackhi_ps(x[i], x[i + 1]);
+        V c = _mm256_unpacklo_ps(x[i + 2], x[i + 3]), d = _mm256_unpackhi_ps(x[i + 2], x[i + 3]);
+        y[i] = _mm256_shuffle_ps(a, c, 0x44);
+        y[i + 1] = _mm256_shuffle_ps(a, c, 0xee);
+        y[i + 2] = _mm256_shuffle_ps(b, d, 0x44);
+        y[i + 3] = _mm256_shuffle_ps(b, d, 0xee);
+    }
+    for (int i = 0; i < 4; i++) {
+        x[i] = _mm256_permute2f128_ps(y[i], y[i + 4], 0x20);
+        x[i + 4] = _mm256_permute2f128_ps(y[i], y[i + 4], 0x31);
+    }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Inference
+import Kernels
 
 /// What bounds an engine's memory and its steps.
 public struct EngineSettings: Sendable, Equatable {
@@ -15,7 +16,7 @@ public struct EngineSettings: Sendable, Equatable {
 
     /// Makes settings.
     public init(
-        maxSequences: Int = 32, rowsPerStep: Int = 512, kvBytes: Int = 4 << 30, kvDataType: KVDataType = .float16
+        maxSequences: Int = 32, rowsPerStep: Int = 512, kvBytes: Int = 4 << 30, kvDataType: KVDataType = .int8
     ) {
         self.maxSequences = maxSequences
         self.rowsPerStep = rowsPerStep

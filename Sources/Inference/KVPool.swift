@@ -7,14 +7,6 @@ public struct PageID: Hashable, Sendable {
     let index: Int32
 }
 
-/// The type of cached K and V elements.
-public enum KVDataType: Sendable, CaseIterable {
-    /// IEEE half precision; values beyond ±65504 are cut there.
-    case float16
-    /// Single precision.
-    case float32
-}
-
 /// Memory for the K and V of all sequences, in pages of ``pageTokens`` tokens across all layers.
 ///
 /// Address space is reserved at once; memory grows as pages are first used, and used pages are handed out again first.
@@ -107,6 +99,6 @@ extension KVLayout {
     fileprivate init(_ configuration: ModelConfiguration, _ dataType: KVDataType) {
         self.init(
             layers: configuration.layers, kvHeads: configuration.kvHeads, headDimension: configuration.headDimension,
-            half: dataType == .float16)
+            dataType: dataType)
     }
 }

@@ -54,9 +54,9 @@ public final class AttentionPlan {
         tile = Int(DKV_TILE_ROWS) / group
         splitCapacity = 1024 + 64 * compute.pool.threads
         let unitCapacity = maxRows * layout.kvHeads + splitCapacity
-        partialCapacity = splitCapacity * Int(DKV_TILE_ROWS) * (layout.headDimension + 2)
-        let unitBytes = unitCapacity * MemoryLayout<dkv_attention_unit>.stride
-        let foldBytes = unitCapacity * MemoryLayout<dkv_attention_fold>.stride
+        partialCapacity = Self.wholeLines(splitCapacity * Int(DKV_TILE_ROWS) * (layout.headDimension + 2))
+        let unitBytes = Self.wholeLines(unitCapacity * MemoryLayout<dkv_attention_unit>.stride)
+        let foldBytes = Self.wholeLines(unitCapacity * MemoryLayout<dkv_attention_fold>.stride)
         let scratchFloats = compute.pool.threads * dkv_attention_scratch(layout.headDimension)
         memory = try ReservedMemory(count: unitBytes + foldBytes + 4 * (partialCapacity + scratchFloats))
         units = memory.base.assumingMemoryBound(to: dkv_attention_unit.self)
@@ -64,6 +64,9 @@ public final class AttentionPlan {
         partials = memory.floats(at: unitBytes + foldBytes)
         scratch = partials + partialCapacity
     }
+
+    /// Parts of the memory start at cache lines.
+    private static func wholeLines(_ count: Int) -> Int { (count + 63) / 64 * 64 }
 
     /// Forgets the last batch and plans a new one. The spans' rows together are at most `maxRows`.
     public func prepare(_ spans: some Sequence<AttentionSpan>) {
@@ -112,8 +115,8 @@ public final class AttentionPlan {
         precondition(
             y.columns == layout.kvHeads * group * layout.headDimension && queries.columns >= y.columns, "shapes")
         var task = dkv_attention(
-            kernels: compute.kernels, shape: layout.shape, group: group, layer: layer,
-            scale: 1 / Float(layout.headDimension).squareRoot(), queries: queries.base, ldq: queries.stride, y: y.base,
+            kernels: compute.kernels, int8: compute.int8Kernels, shape: layout.shape, group: group, layer: layer,
+            scale: 1 / Float(layout.headDimension).squareRoot() * 1.442_695_04, queries: queries.base, ldq: queries.stride, y: y.base,
             ldy: y.stride, units: units, folds: folds, scratch: scratch)
         compute.pool.run(count: unitCount, context: &task, task: dkv_attention_task)
         compute.pool.run(count: foldCount, context: &task, task: dkv_attention_fold_task)

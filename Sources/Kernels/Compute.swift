@@ -13,6 +13,8 @@ public struct Compute: Sendable {
     // A constant table.
     nonisolated(unsafe) let kernels: UnsafePointer<dkv_kernels>
 
+    var int8Kernels: UnsafePointer<dkv_int8_kernels> { dkv_int8_kernels_for(kernels.pointee.isa) }
+
     /// Operations on `pool` with the kernels for `instructionSet`, which the CPU must support.
     public init(pool: ThreadPool, instructionSet: InstructionSet = .best) {
         precondition(instructionSet <= .best, "this CPU does not support \(instructionSet.rawValue)")
@@ -48,9 +50,8 @@ public struct Compute: Sendable {
         precondition(qkv.columns == (heads + 2 * layout.kvHeads) * layout.headDimension, "shapes do not fit")
         precondition(layer >= 0 && layer < layout.layers, "layer out of range")
         var task = dkv_store(
-            kernels: kernels, rows: qkv.rows, row_block: rowBlock(qkv.rows), qkv: qkv.base, ld: qkv.stride,
-            heads: heads,
-            layer: layer, shape: layout.shape, rotation: rotation, slots: slots)
+            kernels: kernels, int8: int8Kernels, rows: qkv.rows, row_block: rowBlock(qkv.rows), qkv: qkv.base,
+            ld: qkv.stride, heads: heads, layer: layer, shape: layout.shape, rotation: rotation, slots: slots)
         pool.run(count: dkv_store_count(&task), context: &task, task: dkv_store_task)
     }
 

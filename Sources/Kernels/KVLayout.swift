@@ -4,8 +4,18 @@ import CKernels
 /// Where a token's K and V live: the first byte of its page and its slot in it.
 public typealias KVSlot = dkv_slot
 
-/// How KV pages are laid out: a page holds ``pageTokens`` tokens of all layers, as `[layer][K, V][KV head]`, where a head's K
-/// is `[head dimension][token]` and its V `[token][head dimension]`, in f16 or f32.
+/// The type of cached K and V elements.
+public enum KVDataType: Sendable, CaseIterable {
+    /// Signed bytes with a scale for each token's key and value of a head. Results are the same on every instruction set.
+    case int8
+    /// IEEE half precision; values beyond ±65504 are cut there.
+    case float16
+    /// Single precision.
+    case float32
+}
+
+/// How KV pages are laid out: a page holds ``pageTokens`` tokens of all layers. In f16 and f32 it is `[layer][K, V][KV head]`,
+/// where a head's K is `[head dimension][token]` and its V `[token][head dimension]`; for int8 see `kv_int8.h`.
 public struct KVLayout: Sendable, Equatable {
     /// Tokens of a page.
     public static let pageTokens = Int(DKV_PAGE_TOKENS)
@@ -24,11 +34,11 @@ public struct KVLayout: Sendable, Equatable {
     public let kvHeads: Int
     /// Elements of a head.
     public let headDimension: Int
-    /// Whether elements are f16 rather than f32.
-    public let half: Bool
+    /// How elements are kept.
+    public let dataType: KVDataType
 
     /// A layout. The shape must be within the limits above.
-    public init(layers: Int, kvHeads: Int, headDimension: Int, half: Bool) {
+    public init(layers: Int, kvHeads: Int, headDimension: Int, dataType: KVDataType) {
         precondition(layers > 0 && kvHeads > 0, "empty layout")
         precondition(
             headDimension > 0 && headDimension % Self.headDimensionStep == 0
@@ -37,11 +47,28 @@ public struct KVLayout: Sendable, Equatable {
         self.layers = layers
         self.kvHeads = kvHeads
         self.headDimension = headDimension
-        self.half = half
+        self.dataType = dataType
     }
 
     /// Bytes of a page.
-    public var pageBytes: Int { layers * 2 * kvHeads * Self.pageTokens * headDimension * (half ? 2 : 4) }
+    public var pageBytes: Int { layers * kvHeads * headBytes }
 
-    var shape: dkv_kv_shape { dkv_kv_shape(kv_heads: kvHeads, head_dimension: headDimension, half: half) }
+    /// Bytes of the K and V of one head of a page.
+    private var headBytes: Int {
+        switch dataType {
+        case .int8: Self.pageTokens * (2 * headDimension + 12)
+        case .float16: Self.pageTokens * headDimension * 4
+        case .float32: Self.pageTokens * headDimension * 8
+        }
+    }
+
+    var shape: dkv_kv_shape {
+        let type: dkv_kv_type =
+            switch dataType {
+            case .int8: DKV_KV_INT8
+            case .float16: DKV_KV_F16
+            case .float32: DKV_KV_F32
+            }
+        return dkv_kv_shape(kv_heads: kvHeads, head_dimension: headDimension, type: type)
+    }
 }

@@ -2,6 +2,7 @@
 
 import Foundation
 import Inference
+import Kernels
 import ModelFiles
 import Tokenization
 
@@ -29,7 +30,7 @@ public struct ModelDescription: Sendable, Encodable {
     public let contextLength: Int
     /// Tokens in the vocabulary.
     public let vocabulary: Int
-    /// Bytes of keys and values that one token takes in the cache, f16.
+    /// Bytes of keys and values that one token takes in the cache, in the default form (int8).
     public let kvBytesPerToken: Int
     /// Why the model cannot be run, if it cannot.
     public let unsupported: String?
@@ -56,7 +57,7 @@ public struct ModelDescription: Sendable, Encodable {
         contextLength = configuration?.contextLength ?? 0
         vocabulary = configuration?.vocabulary ?? 0
         kvBytesPerToken =
-            configuration.map { KVPool.pageBytes(configuration: $0, dataType: .float16) / KVPool.pageTokens } ?? 0
+            configuration.map { KVPool.pageBytes(configuration: $0, dataType: .int8) / KVPool.pageTokens } ?? 0
         unsupported = problems.isEmpty ? nil : problems.joined(separator: "; ")
     }
 
@@ -69,7 +70,7 @@ public struct ModelDescription: Sendable, Encodable {
               architecture  \(architecture), \(layers) layers, \(heads) query heads, \(kvHeads) KV heads
               parameters    \(parameters / 1_000_000) million (\(types))
               context       \(contextLength) tokens, vocabulary \(vocabulary)
-              KV cache      \(kvBytesPerToken) bytes a token in f16, \(formatByteCount(kvBytesPerToken * contextLength)) for a full context
+              KV cache      \(kvBytesPerToken) bytes a token in int8, \(formatByteCount(kvBytesPerToken * contextLength)) for a full context
               can be run    \(unsupported.map { "no: " + $0 } ?? "yes")
             """
     }

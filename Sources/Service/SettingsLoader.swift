@@ -4,6 +4,7 @@ import Configuration
 import Engine
 import Foundation
 import Inference
+import Kernels
 import SystemPackage
 
 extension Settings {
@@ -153,8 +154,8 @@ private struct SettingsReader {
     }
 
     func dataType(_ key: Settings.Key) async throws -> KVDataType {
-        try await value(key, default: .float16, expected: "f16 or f32") {
-            ["f16": .float16, "f32": .float32][$0]
+        try await value(key, default: .int8, expected: "int8, f16 or f32") {
+            ["int8": .int8, "f16": .float16, "f32": .float32][$0]
         }
     }
 }

@@ -23,7 +23,7 @@ import time
 HOME = pathlib.Path(os.environ.get("PEERS_HOME") or pathlib.Path.home() / ".cache/deltakv-peers")
 CPUS = sorted(os.sched_getaffinity(0))
 # What all engines are given: room for the KV of 32 x 7000 tokens in 16 bits, and the same batch limits.
-CACHE_GIB, BATCH_TOKENS, MAX_SEQUENCES, CONTEXT = 8, 2048, 64, 8192
+CACHE_GIB, BATCH_TOKENS, MAX_SEQUENCES, CONTEXT = 6, 2048, 64, 8192
 
 
 def parse_work(text):

@@ -7,7 +7,7 @@
 //  - linear: every output element is one chain of multiply-adds over the inputs in ascending order, from zero;
 //  - attention: scores are one chain over the head dimension; the context is cut at absolute multiples of
 //    DKV_CHUNK_TOKENS, each chunk is reduced page by page with an online softmax, and chunks are merged in ascending
-//    order.
+//    order. Over int8 pages the result is the same on every instruction set (kv_int8.h).
 #ifndef DELTAKV_CKERNELS_H
 #define DELTAKV_CKERNELS_H
 
@@ -46,7 +46,7 @@ typedef struct dkv_page_step {
     bool half;               // K and V are f16, else f32
     const void *keys;
     const void *values;
-    const float *queries;    // [rows][head_dimension], already scaled
+    const float *queries;    // [rows][head_dimension], already scaled; scores are exponents of 2
     const int32_t *valid;    // per row: leading tokens of the page that the row may see (<= 0: none)
     float *maximum;          // per row: running maximum, starts at DKV_EMPTY_MAXIMUM
     float *sum;              // per row: running sum of exponentials, starts at 0
@@ -137,14 +137,21 @@ typedef struct dkv_slot {
     uint32_t slot;           // below DKV_PAGE_TOKENS
 } dkv_slot;
 
-/// Shapes of the KV memory: a page is `[layers][K, V][kv_heads][DKV_PAGE_TOKENS · head_dimension]`.
+/// How K and V are kept.
+typedef enum dkv_kv_type { DKV_KV_F32 = 0, DKV_KV_F16 = 1, DKV_KV_INT8 = 2 } dkv_kv_type;
+
+/// Shapes of the KV memory: in f32 and f16 a page is `[layers][K, V][kv_heads][DKV_PAGE_TOKENS · head_dimension]`, in int8
+/// `[layers][kv_heads][DKV_INT8_HEAD_BYTES(head_dimension)]` bytes.
 typedef struct dkv_kv_shape {
     size_t kv_heads, head_dimension;
-    bool half;
+    dkv_kv_type type;
 } dkv_kv_shape;
+
+typedef struct dkv_int8_kernels dkv_int8_kernels;
 
 typedef struct dkv_store {
     const dkv_kernels *kernels;
+    const dkv_int8_kernels *int8;
     size_t rows, row_block;
     float *qkv;              // [rows][heads · d | kv_heads · d | kv_heads · d]; Q and K are rotated in place
     size_t ld;
@@ -175,10 +182,11 @@ typedef struct dkv_attention_fold {
 
 typedef struct dkv_attention {
     const dkv_kernels *kernels;
+    const dkv_int8_kernels *int8;
     dkv_kv_shape shape;
     size_t group;            // query heads per KV head
     size_t layer;
-    float scale;
+    float scale;             // of scores, times log2 e: weights are powers of 2
     const float *queries;    // rotated, [rows][heads · d …]
     size_t ldq;
     float *y;                // [rows][heads · d]
@@ -192,6 +200,7 @@ size_t dkv_attention_scratch(size_t head_dimension);
 void dkv_attention_task(void *context, size_t index, size_t worker);
 void dkv_attention_fold_task(void *context, size_t index, size_t worker);
 
+#include "kv_int8.h"
 #include "quantized.h"
 
 #endif

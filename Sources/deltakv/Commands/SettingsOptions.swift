@@ -22,7 +22,7 @@ struct SettingsOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Memory for keys and values, such as 4GiB.", valueName: "size"))
     var kvMemory: String?
 
-    @Option(help: ArgumentHelp("Form of keys and values: f16 or f32.", valueName: "type"))
+    @Option(help: ArgumentHelp("Form of keys and values: int8, f16 or f32.", valueName: "type"))
     var kvType: String?
 
     /// The settings in force, with more flags that a command has of its own.
