@@ -88,7 +88,7 @@ INLINE void score_tokens(const size_t vectors, const bool masked, const band *b,
         const VI token = v_set_int(position + (int32_t)(first + t));
         UNROLL for (size_t v = 0; v < vectors; v++) {
             V score = v_mul(v_mul(v_from_int(acc[t * vectors + v]), scale), b->query_scale[v]);
-            if (masked) score = v_unless_int_less(score, b->position[v], token, v_set(-INFINITY));
+            if (masked) score = v_unless_int_less(score, b->position[v], token, v_set(DKV_MASKED_SCORE));
             v_store(b->scores + (first + t) * band_rows + v * VW, score);
             largest[v] = v_max(largest[v], score);
         }
@@ -300,7 +300,7 @@ INLINE void score_rows(const size_t rows, const rows_state *s, int8_head h, size
 INLINE float soften_row(rows_state *s, size_t row, int8_head h, float *scores, uint8_t *codes, float *factor) {
     V x[token_vectors], largest = v_set(s->maximum[row]);
     UNROLL for (size_t v = 0; v < token_vectors; v++) {
-        x[v] = v_first_else(v_load(scores + v * VW), s->visible[row] - (int)(v * VW), v_set(-INFINITY));
+        x[v] = v_first_else(v_load(scores + v * VW), s->visible[row] - (int)(v * VW), v_set(DKV_MASKED_SCORE));
         largest = v_max(largest, x[v]);
     }
     const float now = v_largest(largest);

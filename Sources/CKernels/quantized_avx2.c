@@ -28,9 +28,12 @@ INLINE int32_t sum_of(__m256i x) {
     return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
 }
 
-INLINE void quantize_block(const float *x, activation_block to, size_t row) {
+INLINE void quantize_block(const float *x, const float *weight, float scaled, activation_block to, size_t row) {
     __m256 part[4];
     for (size_t i = 0; i < 4; i++) part[i] = _mm256_loadu_ps(x + i * 8);
+    for (size_t i = 0; weight && i < 4; i++) {
+        part[i] = _mm256_mul_ps(_mm256_mul_ps(part[i], _mm256_set1_ps(scaled)), _mm256_loadu_ps(weight + i * 8));
+    }
     __m256i greatest = _mm256_max_epi32(_mm256_max_epi32(magnitudes(part[0]), magnitudes(part[1])),
                                         _mm256_max_epi32(magnitudes(part[2]), magnitudes(part[3])));
     float scale, factor;
@@ -50,10 +53,12 @@ INLINE void quantize_block(const float *x, activation_block to, size_t row) {
     to.negated_sum[row] = -sum;
 }
 
-AVX2 static void quantize(const float *x, size_t ldx, size_t rows, size_t blocks, uint8_t *tile) {
+AVX2 static void quantize(const float *x, size_t ldx, size_t rows, size_t blocks, const float *weight,
+                          const float *scales, uint8_t *tile) {
     for (size_t row = 0; row < rows; row++) {
         for (size_t block = 0; block < blocks; block++) {
-            quantize_block(x + row * ldx + block * block_values, activation_block_at(tile, rows, block), row);
+            quantize_block(x + row * ldx + block * block_values, weight ? weight + block * block_values : NULL,
+                           weight ? scales[row] : 1, activation_block_at(tile, rows, block), row);
         }
     }
 }
@@ -164,7 +169,7 @@ INLINE void multiply_rows(block_traits traits, const tile_job *job, size_t half,
         }
     }
     for (size_t i = 0; i < rows; i++) {
-        store(sums[i], job->y + (row + i) * job->ldy + output, job->matrix->outputs - output, job->accumulate);
+        store(sums[i], job->y + (row + i) * job->ldy + half * half_panel, job->matrix->outputs - output, job->accumulate);
     }
 }
 

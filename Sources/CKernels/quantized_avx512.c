@@ -14,8 +14,12 @@ enum { few_rows = 4 };
 
 // ---- Quantisation ---------------------------------------------------------------------------------------------------
 
-INLINE void quantize_block(const float *x, activation_block to, size_t row) {
+INLINE void quantize_block(const float *x, const float *weight, float scaled, activation_block to, size_t row) {
     __m512 low = _mm512_loadu_ps(x), high = _mm512_loadu_ps(x + 16);
+    if (weight) {
+        low = _mm512_mul_ps(_mm512_mul_ps(low, _mm512_set1_ps(scaled)), _mm512_loadu_ps(weight));
+        high = _mm512_mul_ps(_mm512_mul_ps(high, _mm512_set1_ps(scaled)), _mm512_loadu_ps(weight + 16));
+    }
     __m512i sign_off = _mm512_set1_epi32(0x7fffffff);
     __m512i magnitudes = _mm512_max_epi32(_mm512_and_si512(_mm512_castps_si512(low), sign_off),
                                           _mm512_and_si512(_mm512_castps_si512(high), sign_off));
@@ -39,10 +43,12 @@ INLINE void quantize_block(const float *x, activation_block to, size_t row) {
     to.negated_sum[row] = -sum;
 }
 
-AVX512 static void quantize(const float *x, size_t ldx, size_t rows, size_t blocks, uint8_t *tile) {
+AVX512 static void quantize(const float *x, size_t ldx, size_t rows, size_t blocks, const float *weight,
+                            const float *scales, uint8_t *tile) {
     for (size_t row = 0; row < rows; row++) {
         for (size_t block = 0; block < blocks; block++) {
-            quantize_block(x + row * ldx + block * block_values, activation_block_at(tile, rows, block), row);
+            quantize_block(x + row * ldx + block * block_values, weight ? weight + block * block_values : NULL,
+                           weight ? scales[row] : 1, activation_block_at(tile, rows, block), row);
         }
     }
 }
@@ -152,7 +158,7 @@ INLINE void multiply_rows(block_traits traits, const tile_job *job, size_t rows)
     }
     size_t first = job->panel * panel_outputs;
     for (size_t row = 0; row < rows; row++) {
-        store(sums[row], job->y + row * job->ldy + first, matrix->outputs - first, job->accumulate);
+        store(sums[row], job->y + row * job->ldy, matrix->outputs - first, job->accumulate);
     }
 }
 

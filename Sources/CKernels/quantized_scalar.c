@@ -4,11 +4,13 @@
 
 #pragma STDC FP_CONTRACT OFF
 
-static void quantize_block(const float *x, activation_block to, size_t row) {
+static void quantize_block(const float *x, const float *weight, float scaled, activation_block to, size_t row) {
+    float values[block_values];
+    for (size_t i = 0; i < block_values; i++) values[i] = weight ? x[i] * scaled * weight[i] : x[i];
     uint32_t greatest = 0;
     for (size_t i = 0; i < block_values; i++) {
         uint32_t bits;
-        memcpy(&bits, x + i, 4);
+        memcpy(&bits, values + i, 4);
         bits &= 0x7fffffffu;
         if (bits > greatest) greatest = bits;
     }
@@ -19,7 +21,7 @@ static void quantize_block(const float *x, activation_block to, size_t row) {
     }
     int32_t sum = 0;
     for (size_t i = 0; i < block_values; i++) {
-        int32_t code = (int32_t)lrintf(x[i] * factor);
+        int32_t code = (int32_t)lrintf(values[i] * factor);
         to.codes[row][i] = (int8_t)code;
         sum += code;
     }
@@ -28,10 +30,12 @@ static void quantize_block(const float *x, activation_block to, size_t row) {
     to.negated_sum[row] = -sum;
 }
 
-static void quantize(const float *x, size_t ldx, size_t rows, size_t blocks, uint8_t *tile) {
+static void quantize(const float *x, size_t ldx, size_t rows, size_t blocks, const float *weight,
+                     const float *scales, uint8_t *tile) {
     for (size_t row = 0; row < rows; row++) {
         for (size_t block = 0; block < blocks; block++) {
-            quantize_block(x + row * ldx + block * block_values, activation_block_at(tile, rows, block), row);
+            quantize_block(x + row * ldx + block * block_values, weight ? weight + block * block_values : NULL,
+                           weight ? scales[row] : 1, activation_block_at(tile, rows, block), row);
         }
     }
 }
@@ -85,7 +89,7 @@ static void multiply(const dkv_quantized_matrix *matrix, size_t panel, const uin
     for (size_t row = 0; row < rows; row++) {
         float sums[panel_outputs] = {0};
         multiply_row(matrix, matrix->panels + panel * matrix->panel_bytes, tile, rows, row, sums);
-        float *to = y + row * ldy + first;
+        float *to = y + row * ldy;
         for (size_t i = 0; i < outputs; i++) to[i] = accumulate ? to[i] + sums[i] : sums[i];
     }
 }

@@ -3,6 +3,8 @@
 #include "CKernels.h"
 #include "exp2_scalar.h"
 
+#include <string.h>
+
 static void linear_panel(const float *x, size_t ldx, size_t rows, const float *panel, size_t inputs, float *y,
                          size_t ldy, size_t outputs, bool accumulate) {
     for (size_t r = 0; r < rows; r++) {
@@ -14,10 +16,14 @@ static void linear_panel(const float *x, size_t ldx, size_t rows, const float *p
     }
 }
 
-static void rms_norm(const float *x, const float *weight, float epsilon, float *y, size_t n) {
+static float rms_scale(const float *x, float epsilon, size_t n) {
     float sum = 0;
     for (size_t i = 0; i < n; i++) sum += x[i] * x[i];
-    const float scale = 1.0f / sqrtf(sum / (float)n + epsilon);
+    return 1.0f / sqrtf(sum / (float)n + epsilon);
+}
+
+static void rms_norm(const float *x, const float *weight, float epsilon, float *y, size_t n) {
+    const float scale = rms_scale(x, epsilon, n);
     for (size_t i = 0; i < n; i++) y[i] = x[i] * scale * weight[i];
 }
 
@@ -120,6 +126,7 @@ static void merge(size_t dimension, float *maximum, float *sum, float *output, f
 const dkv_kernels dkv_kernels_scalar = {
     .isa = DKV_ISA_SCALAR,
     .linear_panel = linear_panel,
+    .rms_scale = rms_scale,
     .rms_norm = rms_norm,
     .swiglu = swiglu,
     .rope = rope,

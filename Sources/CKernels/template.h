@@ -7,27 +7,8 @@
 
 // ---- Element-wise ---------------------------------------------------------------------------------------------------
 
-/// e^x, within 2 ulp for x in [-87, 88]; 0 below -87, e^88 above 88; exactly 1 at 0. Range reduction by ln 2 in two
-/// parts, then a polynomial of degree 7 (coefficients of the Cephes library's expf).
-INLINE V v_exp(V x) {
-    const V lowest = v_set(-87.0f);
-    // The limits come first so that a NaN in x passes through.
-    V y = v_max(lowest, v_min(v_set(88.0f), x));
-    V n = v_round(v_mul(y, v_set(1.44269504088896341f)));
-    V r = v_fma(n, v_set(-0.693359375f), y);
-    r = v_fma(n, v_set(2.12194440e-4f), r);
-    V p = v_set(1.9875691500e-4f);
-    p = v_fma(p, r, v_set(1.3981999507e-3f));
-    p = v_fma(p, r, v_set(8.3334519073e-3f));
-    p = v_fma(p, r, v_set(4.1665795894e-2f));
-    p = v_fma(p, r, v_set(1.6666665459e-1f));
-    p = v_fma(p, r, v_set(5.0000001201e-1f));
-    p = v_fma(p, v_mul(r, r), v_add(r, v_set(1.0f)));
-    return v_unless_less(v_scale2(p, n), x, lowest);
-}
-
 INLINE V silu_times(V gate, V up) {
-    V e = v_exp(v_sub(v_zero(), gate));
+    V e = v_exp2(v_mul(gate, v_set(-0x1.715476p+0f)));  // e^-gate
     return v_mul(v_div(gate, v_add(v_set(1.0f), e)), up);
 }
 
@@ -38,7 +19,7 @@ static void swiglu(const float *gate, const float *up, float *y, size_t n) {
     if (left) v_store_first(y + i, silu_times(v_load_first(gate + i, left), v_load_first(up + i, left)), left);
 }
 
-static void rms_norm(const float *x, const float *weight, float epsilon, float *y, size_t n) {
+static float rms_scale(const float *x, float epsilon, size_t n) {
     V a = v_zero(), b = v_zero();
     size_t i = 0;
     for (; i + 2 * VW <= n; i += 2 * VW) {
@@ -56,8 +37,14 @@ static void rms_norm(const float *x, const float *weight, float epsilon, float *
         V p = v_load_first(x + i, left);
         b = v_fma(p, p, b);
     }
-    const V scale = v_set(1.0f / sqrtf(v_sum(v_add(a, b)) / (float)n + epsilon));
-    for (i = 0; i + VW <= n; i += VW) v_store(y + i, v_mul(v_mul(v_load(x + i), scale), v_load(weight + i)));
+    return 1.0f / sqrtf(v_sum(v_add(a, b)) / (float)n + epsilon);
+}
+
+static void rms_norm(const float *x, const float *weight, float epsilon, float *y, size_t n) {
+    const V scale = v_set(rms_scale(x, epsilon, n));
+    size_t i = 0;
+    for (; i + VW <= n; i += VW) v_store(y + i, v_mul(v_mul(v_load(x + i), scale), v_load(weight + i)));
+    size_t left = n - i;
     if (left) {
         v_store_first(y + i, v_mul(v_mul(v_load_first(x + i, left), scale), v_load_first(weight + i, left)), left);
     }
@@ -233,7 +220,7 @@ INLINE void score_tile(const size_t rows, const dkv_page_step *s, const void *ke
 /// Turns the scores of one row into weights, updates its maximum and sum, returns the factor for what it summed before.
 INLINE float soften_row(const dkv_page_step *s, size_t row) {
     float *score = s->scores + row * DKV_PAGE_TOKENS;
-    const V masked = v_set(-INFINITY);
+    const V masked = v_set(DKV_MASKED_SCORE);
     V x[DKV_PAGE_TOKENS / VW], largest = masked;
     for (int j = 0; j < DKV_PAGE_TOKENS / VW; j++) {
         x[j] = v_first_else(v_load(score + j * VW), s->valid[row] - j * VW, masked);

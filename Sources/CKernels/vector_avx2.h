@@ -37,13 +37,16 @@ INLINE V v_fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
 INLINE V v_max(V a, V b) { return _mm256_max_ps(a, b); }
 INLINE V v_min(V a, V b) { return _mm256_min_ps(a, b); }
 INLINE V v_round(V a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
-/// `2^n · a` for a whole n in [-126, 127].
+/// `2^n · a` for a whole n and an a near 1.
 INLINE V v_scale2(V a, V n) {
-    __m256i exponent = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
-    return _mm256_mul_ps(a, _mm256_castsi256_ps(exponent));
+    // In two steps, so that results below the normal range are rounded once, by the second.
+    V within = v_max(v_set(-250.0f), v_min(v_set(250.0f), n));
+    __m256i whole = _mm256_cvtps_epi32(within), half = _mm256_srai_epi32(whole, 1);
+    __m256i bias = _mm256_set1_epi32(127);
+    __m256i first = _mm256_slli_epi32(_mm256_add_epi32(half, bias), 23);
+    __m256i second = _mm256_slli_epi32(_mm256_add_epi32(_mm256_sub_epi32(whole, half), bias), 23);
+    return _mm256_mul_ps(_mm256_mul_ps(a, _mm256_castsi256_ps(first)), _mm256_castsi256_ps(second));
 }
-/// a where x >= y or x or y is not a number, else zero.
-INLINE V v_unless_less(V a, V x, V y) { return _mm256_and_ps(a, _mm256_cmp_ps(x, y, _CMP_NLT_UQ)); }
 /// a in lanes below n, else b.
 INLINE V v_first_else(V a, int n, V b) { return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(v_lanes_below(n))); }
 /// a where x >= y, else b.
@@ -53,10 +56,6 @@ INLINE V v_unless_int_less(V a, VI x, VI y, V b) {
 /// 1 / a where a > 0, else a.
 INLINE V v_inverse_if_positive(V a) {
     return _mm256_blendv_ps(a, v_div(v_set(1.0f), a), _mm256_cmp_ps(a, v_zero(), _CMP_GT_OQ));
-}
-/// a · 2^n for the whole number n whose bits are the lowest of `n`.
-INLINE V v_add_exponent(V a, V n) {
-    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), _mm256_slli_epi32(_mm256_castps_si256(n), 23)));
 }
 INLINE VI v_set_int(int32_t x) { return _mm256_set1_epi32(x); }
 INLINE VI v_load_int(const int32_t *p) { return _mm256_loadu_si256((const __m256i *)p); }

@@ -32,10 +32,8 @@ INLINE V v_fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
 INLINE V v_max(V a, V b) { return _mm512_max_ps(a, b); }
 INLINE V v_min(V a, V b) { return _mm512_min_ps(a, b); }
 INLINE V v_round(V a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
-/// `2^n · a` for a whole n that keeps the result normal.
+/// `2^n · a` for a whole n.
 INLINE V v_scale2(V a, V n) { return _mm512_scalef_ps(a, n); }
-/// a where x >= y or x or y is not a number, else zero.
-INLINE V v_unless_less(V a, V x, V y) { return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, y, _CMP_NLT_UQ), a); }
 /// a in lanes below n, else b.
 INLINE V v_first_else(V a, int n, V b) {
     uint32_t mask = n <= 0 ? 0 : n >= VW ? 0xffff : (1u << n) - 1;
@@ -46,10 +44,6 @@ INLINE V v_unless_int_less(V a, VI x, VI y, V b) { return _mm512_mask_mov_ps(a, 
 /// 1 / a where a > 0, else a.
 INLINE V v_inverse_if_positive(V a) {
     return _mm512_mask_div_ps(a, _mm512_cmp_ps_mask(a, v_zero(), _CMP_GT_OQ), v_set(1.0f), a);
-}
-/// a · 2^n for the whole number n whose bits are the lowest of `n`.
-INLINE V v_add_exponent(V a, V n) {
-    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), _mm512_slli_epi32(_mm512_castps_si512(n), 23)));
 }
 INLINE VI v_set_int(int32_t x) { return _mm512_set1_epi32(x); }
 INLINE VI v_load_int(const int32_t *p) { return _mm512_loadu_si512(p); }

@@ -36,8 +36,9 @@ public final class ForwardPass {
         self.model = model
         self.pool = pool
         self.maxRows = maxRows
-        angles = RotaryAngles(headDimension: c.headDimension, theta: c.ropeTheta)
         do throws(KernelError) {
+            angles = try RotaryAngles(
+                headDimension: c.headDimension, theta: c.ropeTheta, contextLength: c.contextLength)
             let chosen = if let instructionSet { instructionSet } else { try InstructionSet.fromEnvironment() }
             compute = Compute(pool: threads, instructionSet: chosen)
             work = try Workspace(c, rows: maxRows)
@@ -141,26 +142,33 @@ public final class ForwardPass {
         spans.append(AttentionSpan(pages: pageTable, row: row, count: segment.tokens.count, position: segment.position))
     }
 
+    /// Looks up the embeddings of all tokens, on all threads where there are many.
     private func embed(_ segments: [Segment]) {
-        var row = 0
+        var first = 0
         for segment in segments {
-            for token in segment.tokens {
-                model.embedding.copyRow(Int(token), to: work.residual[row: row])
-                row += 1
+            let row = first, embedding = model.embedding, tokens = segment.tokens
+            // Written by one thread each.
+            nonisolated(unsafe) let residual = work.residual
+            if tokens.count < 64 {
+                for i in tokens.indices { embedding.copyRow(Int(tokens[i]), to: residual[row: row + i]) }
+            } else {
+                compute.pool.run(count: tokens.count) {
+                    embedding.copyRow(Int(tokens[$0]), to: residual[row: row + $0])
+                }
             }
+            first += tokens.count
         }
     }
 
     // MARK: Layers
 
     private func computeLayers(rows: Int) {
-        let x = work.residual.first(rows), normalized = work.normalized.first(rows)
-        let qkv = work.queryKeyValue.first(rows), attended = work.attended.first(rows)
-        let gateUp = work.gateUp.first(rows), activated = work.activated.first(rows)
-        let epsilon = model.configuration.rmsEpsilon
+        let x = work.residual.first(rows), qkv = work.queryKeyValue.first(rows)
+        let attended = work.attended.first(rows), epsilon = model.configuration.rmsEpsilon
         for (index, layer) in model.layers.enumerated() {
-            compute.normalize(x, weight: layer.attentionNorm, epsilon: epsilon, to: normalized)
-            layer.queryKeyValue.apply(normalized, to: qkv, with: compute, scratch: work.quantized)
+            layer.queryKeyValue.apply(
+                normalized: x, weight: layer.attentionNorm, epsilon: epsilon, to: qkv, with: compute,
+                scratch: work.scratch)
             tap?.projected(layer: index, queryKeyValue: qkv)
             compute.rotateAndStore(
                 qkv, heads: model.configuration.heads, layer: index, layout: pool.layout, rotation: work.rotation.base,
@@ -168,11 +176,9 @@ public final class ForwardPass {
             if tap?.attend(layer: index, rotated: qkv, to: attended) != true {
                 attention.run(layer: index, queries: qkv, to: attended)
             }
-            layer.attentionOutput.apply(attended, to: x, adding: true, with: compute, scratch: work.quantized)
-            compute.normalize(x, weight: layer.feedForwardNorm, epsilon: epsilon, to: normalized)
-            layer.gateUp.apply(normalized, to: gateUp, with: compute, scratch: work.quantized)
-            compute.swiglu(gateUp, to: activated)
-            layer.down.apply(activated, to: x, adding: true, with: compute, scratch: work.quantized)
+            layer.attentionOutput.apply(attended, to: x, adding: true, with: compute, scratch: work.scratch)
+            layer.feedForward.apply(
+                addingTo: x, weight: layer.feedForwardNorm, epsilon: epsilon, with: compute, scratch: work.scratch)
         }
     }
 
@@ -217,8 +223,9 @@ public final class ForwardPass {
                 _ = work.headInput[row: i].update(fromContentsOf: work.residual[row: wanted.row])
             }
             let input = work.headInput.first(group.count), logits = work.logits.first(group.count)
-            compute.normalize(input, weight: model.finalNorm, epsilon: model.configuration.rmsEpsilon, to: input)
-            model.head.apply(input, to: logits, with: compute, scratch: work.quantized)
+            model.head.apply(
+                normalized: input, weight: model.finalNorm, epsilon: model.configuration.rmsEpsilon, to: logits,
+                with: compute, scratch: work.scratch)
             for (i, wanted) in group.enumerated() {
                 let row = UnsafeBufferPointer(logits[row: i])
                 guard row.allFinite else { throw InferenceError.nonFiniteLogits(segment: wanted.segment) }

@@ -47,7 +47,7 @@ public final class KVPool: Sendable {
         let (bytes, overflow) = pageBytes.multipliedReportingOverflow(by: pageCount)
         guard !overflow else { throw .invalidPageCount(pageCount) }
         do throws(KernelError) {
-            memory = try ReservedMemory(count: bytes)
+            memory = try ReservedMemory(count: bytes, hugePages: true)
         } catch {
             throw .kernel(error)
         }

@@ -45,9 +45,7 @@ struct TransformerLayer: Sendable {
     let queryKeyValue: LinearWeight
     let attentionOutput: LinearWeight
     let feedForwardNorm: [Float]
-    /// `[gate | up]`.
-    let gateUp: LinearWeight
-    let down: LinearWeight
+    let feedForward: FeedForward
 
     fileprivate init(_ index: Int, _ loader: WeightLoader) throws {
         let c = loader.configuration, name = "blk.\(index)."
@@ -61,12 +59,13 @@ struct TransformerLayer: Sendable {
         attentionOutput = try loader.linear(
             parts: [.init(name: name + "attn_output.weight", outputs: c.hidden)], inputs: c.heads * c.headDimension)
         feedForwardNorm = try loader.vector(name + "ffn_norm.weight")
-        gateUp = try loader.linear(
-            parts: [
-                .init(name: name + "ffn_gate.weight", outputs: c.feedForward),
-                .init(name: name + "ffn_up.weight", outputs: c.feedForward),
-            ], inputs: c.hidden)
-        down = try loader.linear(
-            parts: [.init(name: name + "ffn_down.weight", outputs: c.hidden)], inputs: c.feedForward)
+        feedForward = FeedForward(
+            gateUp: try loader.linear(
+                parts: [
+                    .init(name: name + "ffn_gate.weight", outputs: c.feedForward),
+                    .init(name: name + "ffn_up.weight", outputs: c.feedForward),
+                ], inputs: c.hidden),
+            down: try loader.linear(
+                parts: [.init(name: name + "ffn_down.weight", outputs: c.hidden)], inputs: c.feedForward))
     }
 }

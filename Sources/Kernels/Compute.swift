@@ -14,6 +14,7 @@ public struct Compute: Sendable {
     nonisolated(unsafe) let kernels: UnsafePointer<dkv_kernels>
 
     var int8Kernels: UnsafePointer<dkv_int8_kernels> { dkv_int8_kernels_for(kernels.pointee.isa) }
+    var quantizedKernels: UnsafePointer<dkv_quantized_kernels> { dkv_quantized_kernels_for(kernels.pointee.isa) }
 
     /// Operations on `pool` with the kernels for `instructionSet`, which the CPU must support.
     public init(pool: ThreadPool, instructionSet: InstructionSet = .best) {

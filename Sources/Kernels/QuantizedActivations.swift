@@ -42,17 +42,37 @@ public final class QuantizedActivations {
     /// Takes the values of `x`: at most ``maxRows`` rows of at most ``maxColumns`` columns, a multiple of 32. Allocates
     /// nothing.
     public func quantize(_ x: Matrix, with compute: Compute) {
-        precondition(x.rows <= maxRows && x.columns <= maxColumns, "more activations than there is room for")
-        precondition(x.columns % QuantizedType.blockLength == 0, "columns must be in blocks of 32")
-        rows = x.rows
-        columns = x.columns
+        take(x, weight: nil, epsilon: 0, with: compute)
+    }
+
+    /// The same for the values of `x` after RMS normalisation by rows, as ``Compute/normalize(_:weight:epsilon:to:)`` computes
+    /// it, without writing them anywhere.
+    public func quantize(
+        normalized x: Matrix, weight: UnsafePointer<Float>, epsilon: Float, with compute: Compute
+    ) {
+        take(x, weight: weight, epsilon: epsilon, with: compute)
+    }
+
+    private func take(_ x: Matrix, weight: UnsafePointer<Float>?, epsilon: Float, with compute: Compute) {
+        reserve(rows: x.rows, columns: x.columns)
         var task = dkv_quantize()
-        task.kernels = dkv_quantized_kernels_for(compute.kernels.pointee.isa)
+        task.base = compute.kernels
+        task.kernels = compute.quantizedKernels
         task.x = UnsafePointer(x.base)
         task.ldx = x.stride
         task.rows = rows
         task.blocks = columns / QuantizedType.blockLength
+        task.weight = weight
+        task.epsilon = epsilon
         task.tiles = tiles
         compute.pool.run(count: dkv_quantize_count(&task), context: &task, task: dkv_quantize_task)
+    }
+
+    /// Sets the shape of what is about to be written to ``tiles``.
+    func reserve(rows: Int, columns: Int) {
+        precondition(rows <= maxRows && columns <= maxColumns, "more activations than there is room for")
+        precondition(columns % QuantizedType.blockLength == 0, "columns must be in blocks of 32")
+        self.rows = rows
+        self.columns = columns
     }
 }

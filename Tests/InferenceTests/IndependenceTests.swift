@@ -6,7 +6,7 @@ import Testing
 
 /// A sequence's logits are the same bits however it is computed.
 @Suite struct IndependenceTests {
-    @Test(arguments: [KVDataType.float16, .float32])
+    @Test(arguments: KVDataType.allCases)
     func chunksDoNotMatter(_ type: KVDataType) throws {
         let model = try DefaultModel.get()
         let prompt = ids(700, below: model.configuration.vocabulary)

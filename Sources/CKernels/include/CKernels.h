@@ -57,13 +57,17 @@ typedef struct dkv_page_step {
 
 /// The running maximum of a row that has seen nothing: below every score, yet finite so that differences stay numbers.
 #define DKV_EMPTY_MAXIMUM (-1e30f)
+/// The score of a token that a row may not see: nothing even where the row has seen nothing.
+#define DKV_MASKED_SCORE (-2e30f)
 
 typedef struct dkv_kernels {
     dkv_isa isa;
     /// `y[rows][outputs] (+)= x[rows][inputs] · panel`; the panel is `[inputs][DKV_PANEL]`, `outputs <= DKV_PANEL`.
     void (*linear_panel)(const float *x, size_t ldx, size_t rows, const float *panel, size_t inputs, float *y,
                          size_t ldy, size_t outputs, bool accumulate);
-    /// `y = x / sqrt(mean(x²) + epsilon) · weight`, one row of `n`.
+    /// `1 / sqrt(mean(x²) + epsilon)` of one row of `n`.
+    float (*rms_scale)(const float *x, float epsilon, size_t n);
+    /// `y = (x · rms_scale) · weight`, one row of `n`.
     void (*rms_norm)(const float *x, const float *weight, float epsilon, float *y, size_t n);
     /// `y = gate · sigmoid(gate) · up`, `n` elements.
     void (*swiglu)(const float *gate, const float *up, float *y, size_t n);

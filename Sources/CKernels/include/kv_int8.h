@@ -13,7 +13,7 @@
 //
 // Arithmetic of one row over one page; every instruction set, and both ways through a page, give the same bits:
 //   query        x = query · scale · log2 e is quantised like a key: codes a + 128 (unsigned), scale r
-//   score        t: ((float(Σ (a + 128) · k − 128 · Σ k)) · key scale) · r, minus infinity where the row may not look
+//   score        t: ((float(Σ (a + 128) · k − 128 · Σ k)) · key scale) · r, DKV_MASKED_SCORE where the row may not look
 //   maximum      M' = max(M, scores); factor f = 2^(M − M')
 //   weights      e[t] = 2^(score − M'); with lanes L[j] = ((e[j] + e[j + 16]) + e[j + 32]) + e[j + 48] their sum is
 //                folded by halves: L[j] + L[j + 8], then 4, 2, 1;   sum' = fma(sum, f, that)

@@ -84,10 +84,12 @@ void dkv_quantized_unpack_row(const dkv_quantized_matrix *matrix, size_t row, fl
 // ---- Kernels --------------------------------------------------------------------------------------------------------
 
 typedef struct dkv_quantized_kernels {
-    /// Quantises `rows` (1...8) rows of `32 · blocks` floats into a tile.
-    void (*quantize)(const float *x, size_t ldx, size_t rows, size_t blocks, uint8_t *tile);
+    /// Quantises `rows` (1...8) rows of `32 · blocks` floats into a tile; with a `weight`, the values
+    /// `(x · scales[row]) · weight`.
+    void (*quantize)(const float *x, size_t ldx, size_t rows, size_t blocks, const float *weight, const float *scales,
+                     uint8_t *tile);
     /// Multiplies a tile of `rows` (1...8) rows with one panel and writes its outputs (16, or what the last panel has
-    /// left) to `y[row · ldy + panel · 16 …]`.
+    /// left) to `y[row · ldy …]`.
     void (*multiply)(const dkv_quantized_matrix *matrix, size_t panel, const uint8_t *tile, size_t rows,
                      float *y, size_t ldy, bool accumulate);
 } dkv_quantized_kernels;
@@ -99,16 +101,21 @@ const dkv_quantized_kernels *dkv_quantized_kernels_for(dkv_isa isa);
 
 /// Quantisation of `rows` rows; one task is one tile.
 typedef struct dkv_quantize {
+    const dkv_kernels *base;
     const dkv_quantized_kernels *kernels;
     const float *x;
     size_t ldx, rows, blocks;
+    const float *weight;   // NULL, or rows are normalised on the way (rms_norm of dkv_kernels) …
+    float epsilon;         // … with this
     uint8_t *tiles;
 } dkv_quantize;
 size_t dkv_quantize_count(const dkv_quantize *quantize);
 void dkv_quantize_task(void *context, size_t index, size_t worker);
 
-/// A product; one task is a rectangle of tiles and panels.
+/// A product; one task is a rectangle of tiles and columns. A column is a panel or, where products are gated, a block of 32
+/// outputs of the first half of W (the gate) with those of the second half.
 typedef struct dkv_quantized_product {
+    const dkv_kernels *base;
     const dkv_quantized_kernels *kernels;
     dkv_quantized_matrix matrix;
     const uint8_t *tiles;
@@ -116,9 +123,11 @@ typedef struct dkv_quantized_product {
     float *y;
     size_t ldy;
     bool accumulate;
-    size_t tile_block, panel_block;
+    uint8_t *gated;        // NULL: the product goes to y; else silu(gate) · up goes here, quantised: [rows][outputs / 2],
+                           // outputs being a multiple of 64
+    size_t tile_block, column_block;
 } dkv_quantized_product;
-/// Chooses `tile_block` and `panel_block` for a number of threads. Results do not depend on them.
+/// Chooses `tile_block` and `column_block` for a number of threads. Results do not depend on them.
 void dkv_quantized_plan(dkv_quantized_product *product, size_t threads);
 size_t dkv_quantized_count(const dkv_quantized_product *product);
 void dkv_quantized_task(void *context, size_t index, size_t worker);
