@@ -17,6 +17,29 @@ INLINE VI bytes_at(const void *p) {
     return v_set_int(four);
 }
 
+/// int8_quantize in vectors.
+INLINE float v_quantize(const float *x, float weight, size_t d, int8_t *codes) {
+    V greatest = v_zero(), zero = v_zero();
+    for (size_t i = 0; i < d; i += VW) {
+        const V w = v_mul(v_load(x + i), v_set(weight));
+        greatest = v_max(greatest, v_abs(w));
+        zero = v_add(zero, v_sub(w, w));  // unless an element is no number or infinite
+    }
+    const float top = v_sum(zero) == 0 ? v_largest(greatest) : INFINITY;
+    uint32_t bits;
+    memcpy(&bits, &top, 4);
+    float scale, factor;
+    if (!block_scale(bits, &scale, &factor)) {
+        memset(codes, 0, d);
+        return scale;
+    }
+    for (size_t i = 0; i < d; i += VW) {
+        const V w = v_mul(v_load(x + i), v_set(weight));
+        v_store_bytes((uint8_t *)codes + i, v_to_int(v_mul(w, v_set(factor))));
+    }
+    return scale;
+}
+
 // ---- Lanes are rows -------------------------------------------------------------------------------------------------
 
 enum {
@@ -52,19 +75,27 @@ static band band_in(float *scratch, size_t d) {
 /// Quantises the queries of rows `first...` of a unit; lanes without a row repeat the last one.
 static void load_band(const dkv_attention *a, const dkv_attention_unit *u, size_t first, size_t vectors, band *b) {
     const size_t d = a->shape.head_dimension, last = u->rows * a->group - 1;
-    float scales[band_rows];
-    int32_t positions[band_rows];
-    for (size_t lane = 0; lane < vectors * VW; lane++) {
-        const size_t row = first + lane < last ? first + lane : last;
-        int8_t codes[DKV_MAX_HEAD_DIMENSION];
-        scales[lane] = int8_quantize(query_of(a, u, row), a->scale, d, codes);
-        positions[lane] = (int32_t)(u->position + row / a->group);
-        for (size_t i = 0; i < d; i++) codes[i] ^= (int8_t)0x80;
-        for (size_t g = 0; g < d / 4; g++) memcpy(&b->queries[g * band_rows + lane], codes + g * 4, 4);
-    }
+    enum { width = DKV_MAX_HEAD_DIMENSION };
     for (size_t v = 0; v < vectors; v++) {
-        b->query_scale[v] = v_load(scales + v * VW);
-        b->position[v] = v_load_int(positions + v * VW);
+        int8_t codes[VW][width];
+        float scales[VW];
+        int32_t positions[VW];
+        for (size_t lane = 0; lane < VW; lane++) {
+            const size_t wanted = first + v * VW + lane, row = wanted < last ? wanted : last;
+            scales[lane] = v_quantize(query_of(a, u, row), a->scale, d, codes[lane]);
+            positions[lane] = (int32_t)(u->position + row / a->group);
+        }
+        b->query_scale[v] = v_load(scales);
+        b->position[v] = v_load_int(positions);
+        // Four codes of a row go together as one number, and these from rows to lanes.
+        for (size_t g = 0; g < d / 4; g += VW) {
+            V block[VW];
+            UNROLL for (size_t lane = 0; lane < VW; lane++) block[lane] = v_load((const float *)(codes[lane] + g * 4));
+            v_transpose(block);
+            for (size_t j = 0; j < VW && g + j < d / 4; j++) {
+                v_store_int(b->queries + (g + j) * band_rows + v * VW, v_flip_signs(v_bits(block[j])));
+            }
+        }
     }
 }
 
@@ -376,7 +407,7 @@ INLINE void attend_rows(const size_t rows, const dkv_attention *a, const dkv_att
     float maximum[few_rows], sum[few_rows];
     rows_state s = {.queries = queries, .output = chunk_output};
     for (size_t r = 0; r < rows; r++) {
-        s.query_scale[r] = int8_quantize(query_of(a, u, first + r), a->scale, d, queries[r]);
+        s.query_scale[r] = v_quantize(query_of(a, u, first + r), a->scale, d, queries[r]);
         for (size_t i = 0; i < d; i++) queries[r][i] ^= (int8_t)0x80;
         maximum[r] = DKV_EMPTY_MAXIMUM;
         sum[r] = 0;
@@ -443,5 +474,7 @@ static void attend(const dkv_attention *a, const dkv_attention_unit *u, float *s
 }
 
 static void store(char *head, size_t slot, size_t d, const float *key, const float *value) {
-    int8_store(head, slot, d, key, value);
+    int8_t key_codes[DKV_MAX_HEAD_DIMENSION], value_codes[DKV_MAX_HEAD_DIMENSION];
+    const float key_scale = v_quantize(key, 1, d, key_codes), value_scale = v_quantize(value, 1, d, value_codes);
+    int8_place(int8_head_at(head, d), slot, d, key_codes, key_scale, value_codes, value_scale);
 }

@@ -43,12 +43,66 @@ INLINE void quantize_block(const float *x, const float *weight, float scaled, ac
     to.negated_sum[row] = -sum;
 }
 
+/// One number of each of eight vectors, combined across lanes: `a` and `b` of a step become one.
+#define FOLD_EIGHT(combine, x)                                                                                         \
+    for (int i = 0; i < 8; i += 2) {                                                                                   \
+        x[i / 2] = combine(_mm256_unpacklo_epi32(x[i], x[i + 1]), _mm256_unpackhi_epi32(x[i], x[i + 1]));              \
+    }                                                                                                                  \
+    for (int i = 0; i < 4; i += 2) {                                                                                   \
+        x[i / 2] = combine(_mm256_unpacklo_epi64(x[i], x[i + 1]), _mm256_unpackhi_epi64(x[i], x[i + 1]));              \
+    }                                                                                                                  \
+    x[0] = combine(_mm256_permute2x128_si256(x[0], x[1], 0x20), _mm256_permute2x128_si256(x[0], x[1], 0x31))
+
+/// A block of a whole tile: maxima and sums of its eight rows are found together. Returns false, with nothing written, where a
+/// row needs the care of `block_scale`.
+INLINE bool quantize_eight(const float *x, size_t ldx, const float *weight, const float *scales, activation_block to) {
+    const __m512i sign_off = _mm512_set1_epi32(0x7fffffff);
+    __m512 low[8], high[8];
+    __m256i fold[8];
+#pragma clang loop unroll(full)
+    for (int row = 0; row < 8; row++) {
+        low[row] = _mm512_loadu_ps(x + (size_t)row * ldx);
+        high[row] = _mm512_loadu_ps(x + (size_t)row * ldx + 16);
+        if (weight) {
+            low[row] = _mm512_mul_ps(_mm512_mul_ps(low[row], _mm512_set1_ps(scales[row])), _mm512_loadu_ps(weight));
+            high[row] = _mm512_mul_ps(_mm512_mul_ps(high[row], _mm512_set1_ps(scales[row])), _mm512_loadu_ps(weight + 16));
+        }
+        __m512i both = _mm512_max_epi32(_mm512_and_si512(_mm512_castps_si512(low[row]), sign_off),
+                                        _mm512_and_si512(_mm512_castps_si512(high[row]), sign_off));
+        fold[row] = _mm256_max_epi32(_mm512_castsi512_si256(both), _mm512_extracti32x8_epi32(both, 1));
+    }
+    FOLD_EIGHT(_mm256_max_epi32, fold);
+    const __m256 greatest = _mm256_castsi256_ps(fold[0]);
+    const __mmask8 plain = _mm256_cmp_ps_mask(greatest, _mm256_set1_ps(0x1p-116f), _CMP_GE_OQ)
+        & _mm256_cmp_ps_mask(greatest, _mm256_set1_ps(INFINITY), _CMP_LT_OQ);
+    if (plain != 0xff) return false;
+    const __m256 scale = _mm256_div_ps(greatest, _mm256_set1_ps(127.0f));
+    float factors[8];
+    _mm256_storeu_ps(factors, _mm256_div_ps(_mm256_set1_ps(127.0f), greatest));
+#pragma clang loop unroll(full)
+    for (int row = 0; row < 8; row++) {
+        const __m512 factor = _mm512_set1_ps(factors[row]);
+        __m128i first = _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(low[row], factor)));
+        __m128i second = _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(high[row], factor)));
+        __m256i codes = _mm256_set_m128i(second, first);
+        _mm256_storeu_si256((__m256i *)to.codes[row], codes);
+        fold[row] = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(1), codes);
+    }
+    FOLD_EIGHT(_mm256_add_epi32, fold);
+    _mm256_storeu_ps(to.scale, scale);
+    _mm256_storeu_ps(to.weighted_sum, _mm256_mul_ps(scale, _mm256_cvtepi32_ps(fold[0])));
+    _mm256_storeu_si256((__m256i *)to.negated_sum, _mm256_sub_epi32(_mm256_setzero_si256(), fold[0]));
+    return true;
+}
+
 AVX512 static void quantize(const float *x, size_t ldx, size_t rows, size_t blocks, const float *weight,
                             const float *scales, uint8_t *tile) {
-    for (size_t row = 0; row < rows; row++) {
-        for (size_t block = 0; block < blocks; block++) {
-            quantize_block(x + row * ldx + block * block_values, weight ? weight + block * block_values : NULL,
-                           weight ? scales[row] : 1, activation_block_at(tile, rows, block), row);
+    for (size_t block = 0; block < blocks; block++) {
+        const float *at = x + block * block_values, *weights = weight ? weight + block * block_values : NULL;
+        activation_block to = activation_block_at(tile, rows, block);
+        if (rows == tile_rows && quantize_eight(at, ldx, weights, scales, to)) continue;
+        for (size_t row = 0; row < rows; row++) {
+            quantize_block(at + row * ldx, weights, weights ? scales[row] : 1, to, row);
         }
     }
 }

@@ -37,7 +37,7 @@ enum { gated_outputs = 32, gated_panels = gated_outputs / panel_outputs };
 
 // A task reads the activations of its tiles once for each of its columns, from a second-level cache if they are few enough.
 // It should be long against the time that it takes to hand out, also for a single tile.
-enum { most_activation_bytes = 384 << 10, least_panel_bytes = 32 << 10, tasks_per_thread = 8 };
+enum { most_activation_bytes = 384 << 10, least_panel_bytes = 32 << 10, tasks_per_thread = 8, least_band_tiles = 4 };
 
 static size_t columns_of(const dkv_quantized_product *product) {
     return product->gated ? product->matrix.outputs / (2 * gated_outputs)
@@ -48,7 +48,9 @@ void dkv_quantized_plan(dkv_quantized_product *product, size_t threads) {
     const size_t tile_bytes = tile_rows * product->matrix.blocks * DKV_ACTIVATION_BYTES;
     const size_t column_bytes = product->matrix.panel_bytes * (product->gated ? 2 * gated_panels : 1);
     const size_t columns = columns_of(product), tiles = divide_up(product->rows, tile_rows);
-    const size_t bands = divide_up(tiles, greater(most_activation_bytes / tile_bytes, 1));
+    size_t bands = divide_up(tiles, greater(most_activation_bytes / tile_bytes, 1));
+    // Bands of rows for every thread, which then finds them in its own cache; a few rows are left in one.
+    if (tiles >= least_band_tiles * threads) bands = divide_up(bands, threads) * threads;
     // So many groups of columns that no thread is idle at the end, if they are long enough.
     const size_t groups = divide_up(divide_up(threads * tasks_per_thread, bands), threads) * threads;
     product->tile_block = divide_up(tiles, bands);
@@ -107,9 +109,10 @@ static void prefetch_share(const dkv_quantized_product *self, size_t column, siz
 void dkv_quantized_task(void *context, size_t index, size_t worker) {
     (void)worker;
     const dkv_quantized_product *self = context;
-    const size_t bands = bands_of(self), first_column = index / bands * self->column_block;
+    const size_t groups = divide_up(columns_of(self), self->column_block);
+    const size_t first_column = index % groups * self->column_block;
     const size_t last_column = smaller(first_column + self->column_block, columns_of(self));
-    const size_t first_tile = index % bands * self->tile_block;
+    const size_t first_tile = index / groups * self->tile_block;
     const size_t last_tile = smaller(first_tile + self->tile_block, divide_up(self->rows, tile_rows));
     for (size_t column = first_column; column < last_column; column++) {
         for (size_t t = first_tile; t < last_tile; t++) {

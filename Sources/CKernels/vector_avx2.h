@@ -65,6 +65,10 @@ INLINE void v_store_bytes(uint8_t *p, VI x) {
     int32_t halves[2] = {_mm256_extract_epi32(low, 0), _mm256_extract_epi32(low, 4)};
     memcpy(p, halves, 8);
 }
+INLINE V v_abs(V a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
+INLINE VI v_bits(V a) { return _mm256_castps_si256(a); }
+/// Turns signed bytes into unsigned ones that are 128 more.
+INLINE VI v_flip_signs(VI a) { return _mm256_xor_si256(a, _mm256_set1_epi8((char)0x80)); }
 INLINE V v_from_int(VI a) { return _mm256_cvtepi32_ps(a); }
 INLINE VI v_to_int(V a) { return _mm256_cvtps_epi32(a); }
 INLINE VI v_or(VI a, VI b) { return _mm256_or_si256(a, b); }

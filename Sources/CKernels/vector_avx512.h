@@ -49,6 +49,10 @@ INLINE VI v_set_int(int32_t x) { return _mm512_set1_epi32(x); }
 INLINE VI v_load_int(const int32_t *p) { return _mm512_loadu_si512(p); }
 INLINE void v_store_int(int32_t *p, VI x) { _mm512_storeu_si512(p, x); }
 INLINE void v_store_bytes(uint8_t *p, VI x) { _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(x)); }
+INLINE V v_abs(V a) { return _mm512_abs_ps(a); }
+INLINE VI v_bits(V a) { return _mm512_castps_si512(a); }
+/// Turns signed bytes into unsigned ones that are 128 more.
+INLINE VI v_flip_signs(VI a) { return _mm512_xor_si512(a, _mm512_set1_epi8((char)0x80)); }
 INLINE V v_from_int(VI a) { return _mm512_cvtepi32_ps(a); }
 INLINE VI v_to_int(V a) { return _mm512_cvtps_epi32(a); }
 INLINE VI v_or(VI a, VI b) { return _mm512_or_si512(a, b); }

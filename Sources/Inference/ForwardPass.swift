@@ -20,6 +20,7 @@ public final class ForwardPass {
     private let attention: AttentionPlan
     private let angles: RotaryAngles
     private var spans: [AttentionSpan] = []
+    private var wanted: [LogitsRow] = []
 
     /// A forward pass for steps of up to `maxRows` tokens. `instructionSet` is by default what `DELTAKV_ISA` asks for, or
     /// the best of this CPU.
@@ -59,8 +60,7 @@ public final class ForwardPass {
         _ segments: [Segment], logits: (_ segment: Int, UnsafeBufferPointer<Float>) throws -> Void
     ) throws {
         let rows = try prepare(segments)
-        computeLayers(rows: rows)
-        var wanted: [LogitsRow] = []
+        wanted.removeAll(keepingCapacity: true)
         var row = 0
         for (index, segment) in segments.enumerated() {
             row += segment.tokens.count
@@ -68,7 +68,8 @@ public final class ForwardPass {
                 wanted.append(LogitsRow(row: row - 1, segment: index, token: segment.tokens.count - 1))
             }
         }
-        try computeLogits(wanted) { try logits($0.segment, $1) }
+        computeLayers(rows: rows)
+        try computeLogits { try logits($0.segment, $1) }
     }
 
     /// Like ``run(_:logits:)``, with the logits after every token of every segment, whether wanted or not.
@@ -76,14 +77,14 @@ public final class ForwardPass {
         _ segments: [Segment], logits: (_ segment: Int, _ token: Int, UnsafeBufferPointer<Float>) throws -> Void
     ) throws {
         let rows = try prepare(segments)
-        computeLayers(rows: rows)
-        var wanted: [LogitsRow] = []
+        wanted.removeAll(keepingCapacity: true)
         for (index, segment) in segments.enumerated() {
             for token in segment.tokens.indices {
                 wanted.append(LogitsRow(row: wanted.count, segment: index, token: token))
             }
         }
-        try computeLogits(wanted) { try logits($0.segment, $0.token, $1) }
+        computeLayers(rows: rows)
+        try computeLogits { try logits($0.segment, $0.token, $1) }
     }
 
     private struct LogitsRow {
@@ -162,23 +163,55 @@ public final class ForwardPass {
 
     // MARK: Layers
 
+    /// Computes all layers; the wanted rows then stand first in the residual stream.
     private func computeLayers(rows: Int) {
-        let x = work.residual.first(rows), qkv = work.queryKeyValue.first(rows)
-        let attended = work.attended.first(rows), epsilon = model.configuration.rmsEpsilon
+        let c = model.configuration
+        var rows = rows
         for (index, layer) in model.layers.enumerated() {
+            let x = work.residual.first(rows), qkv = work.queryKeyValue.first(rows)
             layer.queryKeyValue.apply(
-                normalized: x, weight: layer.attentionNorm, epsilon: epsilon, to: qkv, with: compute,
+                normalized: x, weight: layer.attentionNorm, epsilon: c.rmsEpsilon, to: qkv, with: compute,
                 scratch: work.scratch)
             tap?.projected(layer: index, queryKeyValue: qkv)
             compute.rotateAndStore(
-                qkv, heads: model.configuration.heads, layer: index, layout: pool.layout, rotation: work.rotation.base,
-                slots: work.slots)
-            if tap?.attend(layer: index, rotated: qkv, to: attended) != true {
-                attention.run(layer: index, queries: qkv, to: attended)
-            }
-            layer.attentionOutput.apply(attended, to: x, adding: true, with: compute, scratch: work.scratch)
-            layer.feedForward.apply(
-                addingTo: x, weight: layer.feedForwardNorm, epsilon: epsilon, with: compute, scratch: work.scratch)
+                qkv, heads: c.heads, layer: index, layout: pool.layout, rotation: work.rotation.base, slots: work.slots)
+            // Nothing after the last layer's keys and values needs the other rows. A tap is shown all of them.
+            if index == c.layers - 1, tap == nil { rows = keepWanted() }
+            finish(layer, index, rows: rows)
+        }
+        if tap != nil { moveWantedFirst(work.residual) }
+    }
+
+    /// Attention and feed-forward of a layer.
+    private func finish(_ layer: TransformerLayer, _ index: Int, rows: Int) {
+        guard rows > 0 else { return }
+        let x = work.residual.first(rows), qkv = work.queryKeyValue.first(rows), attended = work.attended.first(rows)
+        if tap?.attend(layer: index, rotated: qkv, to: attended) != true {
+            attention.run(layer: index, queries: qkv, to: attended)
+        }
+        layer.attentionOutput.apply(attended, to: x, adding: true, with: compute, scratch: work.scratch)
+        layer.feedForward.apply(
+            addingTo: x, weight: layer.feedForwardNorm, epsilon: model.configuration.rmsEpsilon, with: compute,
+            scratch: work.scratch)
+    }
+
+    /// Reduces the step to the rows whose logits are wanted. Returns their number.
+    private func keepWanted() -> Int {
+        moveWantedFirst(work.residual)
+        moveWantedFirst(work.queryKeyValue)
+        attention.prepare(
+            wanted.indices.lazy.map { [wanted, spans] index in
+                let span = spans[wanted[index].segment]
+                return AttentionSpan(
+                    pages: span.pages, row: index, count: 1, position: span.position + wanted[index].token)
+            })
+        return wanted.count
+    }
+
+    /// Moves wanted rows to the front; they are in ascending order, so none is overwritten before it is moved.
+    private func moveWantedFirst(_ matrix: Matrix) {
+        for (index, wanted) in wanted.enumerated() where wanted.row != index {
+            _ = matrix[row: index].update(fromContentsOf: matrix[row: wanted.row])
         }
     }
 
@@ -214,20 +247,16 @@ public final class ForwardPass {
 
     // MARK: Output
 
-    private func computeLogits(
-        _ wanted: [LogitsRow], _ deliver: (LogitsRow, UnsafeBufferPointer<Float>) throws -> Void
-    ) throws {
-        for first in stride(from: 0, to: wanted.count, by: work.logits.rows) {
-            let group = wanted[first..<min(first + work.logits.rows, wanted.count)]
-            for (i, wanted) in group.enumerated() {
-                _ = work.headInput[row: i].update(fromContentsOf: work.residual[row: wanted.row])
-            }
-            let input = work.headInput.first(group.count), logits = work.logits.first(group.count)
+    private func computeLogits(_ deliver: (LogitsRow, UnsafeBufferPointer<Float>) throws -> Void) throws {
+        let c = model.configuration, most = work.logits.rows
+        for first in stride(from: 0, to: wanted.count, by: most) {
+            let count = min(most, wanted.count - first), logits = work.logits.first(count)
             model.head.apply(
-                normalized: input, weight: model.finalNorm, epsilon: model.configuration.rmsEpsilon, to: logits,
+                normalized: work.residual.rows(first, count), weight: model.finalNorm, epsilon: c.rmsEpsilon,
+                to: logits,
                 with: compute, scratch: work.scratch)
-            for (i, wanted) in group.enumerated() {
-                let row = UnsafeBufferPointer(logits[row: i])
+            for i in 0..<count {
+                let row = UnsafeBufferPointer(logits[row: i]), wanted = wanted[first + i]
                 guard row.allFinite else { throw InferenceError.nonFiniteLogits(segment: wanted.segment) }
                 try deliver(wanted, row)
             }

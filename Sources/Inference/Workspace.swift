@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import Kernels
 
-/// The activations of a step, allocated once for the largest step. Memory is touched only as far as steps use it.
+/// The activations of a step, allocated once for the largest step.
 struct Workspace {
     /// Residual stream, [rows][hidden].
     let residual: Matrix
@@ -11,8 +11,7 @@ struct Workspace {
     let attended: Matrix
     /// [rows][cosines | sines].
     let rotation: Matrix
-    /// Rows whose logits are computed together, [headRows][hidden], and their logits, [headRows][vocabulary].
-    let headInput: Matrix
+    /// Logits of rows that are computed together, [headRows][vocabulary].
     let logits: Matrix
     /// What layers need inside.
     let scratch: LinearScratch
@@ -32,14 +31,15 @@ struct Workspace {
         scratch = try LinearScratch(
             rows: rows, hidden: c.hidden, feedForward: c.feedForward, widest: max(c.hidden, heads, c.feedForward))
         let layout = MatrixLayout([
-            (rows, c.hidden), (rows, heads + 2 * keys), (rows, heads), (rows, c.headDimension), (headRows, c.hidden),
+            (rows, c.hidden), (rows, heads + 2 * keys), (rows, heads), (rows, c.headDimension),
             (headRows, c.vocabulary),
         ])
         let slotBytes = rows * MemoryLayout<KVSlot>.stride
         memory = try ReservedMemory(
             count: layout.byteCount + slotBytes + pageCapacity * MemoryLayout<Int>.stride, hugePages: true)
+        memory.populate(layout.byteCount)
         let views = layout.matrices(in: memory.base)
-        (residual, queryKeyValue, attended, headInput, logits) = (views[0], views[1], views[2], views[4], views[5])
+        (residual, queryKeyValue, attended, logits) = (views[0], views[1], views[2], views[4])
         // Rows of angles are read as one dense table.
         rotation = Matrix(views[3].base, rows: rows, columns: c.headDimension)
         slots = (memory.base + layout.byteCount).assumingMemoryBound(to: KVSlot.self)

@@ -28,8 +28,11 @@ public struct Matrix {
     }
 
     /// The first `count` rows.
-    public func first(_ count: Int) -> Matrix {
-        precondition(count <= rows, "not that many rows")
-        return Matrix(base, rows: count, columns: columns, stride: stride)
+    public func first(_ count: Int) -> Matrix { rows(0, count) }
+
+    /// `count` rows from `first` on.
+    public func rows(_ first: Int, _ count: Int) -> Matrix {
+        precondition(first >= 0 && count >= 0 && first + count <= rows, "not that many rows")
+        return Matrix(base + first * stride, rows: count, columns: columns, stride: stride)
     }
 }

@@ -33,10 +33,11 @@ public final class QuantizedActivations {
         guard fits else { throw .kernel(.outOfMemory(bytes: Int.max, code: 12)) }
         let bytes = maxRows * (maxColumns / QuantizedType.blockLength) * Int(DKV_ACTIVATION_BYTES)
         do {
-            memory = try ReservedMemory(count: bytes)
+            memory = try ReservedMemory(count: bytes, hugePages: bytes >= 2 << 20)
         } catch {
             throw .kernel(error)
         }
+        memory.populate(bytes)
     }
 
     /// Takes the values of `x`: at most ``maxRows`` rows of at most ``maxColumns`` columns, a multiple of 32. Allocates

@@ -33,6 +33,13 @@ public final class ReservedMemory: @unchecked Sendable {
         if hugePages { madvise(base, self.count, Int32(MADV_HUGEPAGE)) }
     }
 
+    /// Takes the first `count` bytes' physical memory now rather than when they are first written, which would slow that down.
+    /// Where the system cannot do so ahead of time, memory comes with use as ever.
+    public func populate(_ count: Int) {
+        let populateForWriting: Int32 = 23  // MADV_POPULATE_WRITE of Linux 5.14, which older headers do not name
+        madvise(base, min(count, self.count), populateForWriting)
+    }
+
     deinit { munmap(mapping, mappedBytes) }
 
     /// The memory as `count` floats.

@@ -205,6 +205,7 @@ void dkv_attention_task(void *context, size_t index, size_t worker);
 void dkv_attention_fold_task(void *context, size_t index, size_t worker);
 
 #include "kv_int8.h"
+#include "limits.h"
 #include "quantized.h"
 
 #endif

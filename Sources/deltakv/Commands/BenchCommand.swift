@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import Foundation
 import Inference
+import Kernels
+import ModelFiles
 import Service
 
 /// `deltakv bench`: prefill and decode speed on random prompts.
@@ -11,6 +14,8 @@ struct BenchCommand: AsyncParsableCommand {
         discussion: """
             A workload BxN is B different prompts of N random tokens, with no shared prefix, greedy, the end of text
             ignored. prefill = B*N / time to one new token; decode = B*(gen-1) / (time to gen tokens - time to one).
+            With --kernels, weights and caches come from memory, and a row's share is that of the machine's int8
+            operations or, for single tokens, of its memory reads.
             """)
 
     static let defaultWork = WorkloadList(
@@ -24,7 +29,10 @@ struct BenchCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Tokens generated for each prompt; at least 2.", valueName: "n"))
     var gen = 33
 
-    @Flag(help: "One line of JSON for each workload.")
+    @Flag(help: "Measure kernels one by one instead, beside what the machine can do.")
+    var kernels = false
+
+    @Flag(help: "One line of JSON for each workload or kernel.")
     var json = false
 
     func validate() throws {
@@ -33,6 +41,7 @@ struct BenchCommand: AsyncParsableCommand {
 
     func run() async throws {
         let settings = try await settings.load()
+        if kernels { return try benchKernels(settings) }
         let loaded = try settings.loadModel()
         let configuration = loaded.model.configuration
         let engine = try loaded.engine(settings.engine)
@@ -51,6 +60,20 @@ struct BenchCommand: AsyncParsableCommand {
                     "\(line.batch) x \(line.prompt): prefill \(line.prefillTPS) tokens/s, "
                         + "decode \(line.decodeTPS) tokens/s, KV \(line.kvBytesPerToken) bytes/token, "
                         + "peak memory \(formatByteCount(line.peakRSSBytes))")
+            }
+        }
+    }
+
+    private func benchKernels(_ settings: Settings) throws {
+        let file = try GGUFFile(path: ModelStore().path(of: settings.model))
+        let threads = settings.threads > 0 ? try ThreadPool(threads: settings.threads) : try ThreadPool()
+        var bench = try KernelBench(ModelConfiguration(file: file), threads: threads)
+        for row in try bench.rows() {
+            if json {
+                try printJSON(row)
+            } else {
+                let share = (row.share * 100).formatted(.number.precision(.fractionLength(0)))
+                print("\(row.kernel) \(row.shape): \(row.gops) GOP/s, \(row.gbps) GB/s, \(share) % of \(row.limit)")
             }
         }
     }
