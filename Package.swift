@@ -61,10 +61,13 @@ let package = Package(
         .target(
             name: "TestSupport", dependencies: ["Database", .product(name: "Logging", package: "swift-log")],
             path: "Tests/TestSupport"),
+        // Counts allocations, for tests of loops that are to make none.
+        .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
         .testTarget(name: "KernelsTests", dependencies: ["Kernels"]),
         .testTarget(name: "ModelFilesTests", dependencies: ["ModelFiles"], exclude: ["Golden"]),
         .testTarget(name: "TokenizationTests", dependencies: ["Tokenization"], exclude: ["Golden"]),
-        .testTarget(name: "InferenceTests", dependencies: ["Inference", "Kernels"], exclude: ["Golden"]),
+        .testTarget(
+            name: "InferenceTests", dependencies: ["AllocationCounter", "Inference", "Kernels"], exclude: ["Golden"]),
         .testTarget(name: "EngineTests", dependencies: ["Engine"]),
         .testTarget(name: "PostgreSQLTests", dependencies: ["PostgreSQL", "TestSupport"]),
         .testTarget(name: "DatabaseTests", dependencies: ["Database", "TestSupport"]),

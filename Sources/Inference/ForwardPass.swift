@@ -21,6 +21,7 @@ public final class ForwardPass {
     private let angles: RotaryAngles
     private var spans: [AttentionSpan] = []
     private var wanted: [LogitsRow] = []
+    private var wantedSpans: [AttentionSpan] = []
 
     /// A forward pass for steps of up to `maxRows` tokens. `instructionSet` is by default what `DELTAKV_ISA` asks for, or
     /// the best of this CPU.
@@ -176,7 +177,7 @@ public final class ForwardPass {
             compute.rotateAndStore(
                 qkv, heads: c.heads, layer: index, layout: pool.layout, rotation: work.rotation.base, slots: work.slots)
             // Nothing after the last layer's keys and values needs the other rows. A tap is shown all of them.
-            if index == c.layers - 1, tap == nil { rows = keepWanted() }
+            if index == c.layers - 1, tap == nil, wanted.count < rows { rows = keepWanted() }
             finish(layer, index, rows: rows)
         }
         if tap != nil { moveWantedFirst(work.residual) }
@@ -199,12 +200,13 @@ public final class ForwardPass {
     private func keepWanted() -> Int {
         moveWantedFirst(work.residual)
         moveWantedFirst(work.queryKeyValue)
-        attention.prepare(
-            wanted.indices.lazy.map { [wanted, spans] index in
-                let span = spans[wanted[index].segment]
-                return AttentionSpan(
-                    pages: span.pages, row: index, count: 1, position: span.position + wanted[index].token)
-            })
+        wantedSpans.removeAll(keepingCapacity: true)
+        for (index, wanted) in wanted.enumerated() {
+            let span = spans[wanted.segment]
+            wantedSpans.append(
+                AttentionSpan(pages: span.pages, row: index, count: 1, position: span.position + wanted.token))
+        }
+        attention.prepare(wantedSpans)
         return wanted.count
     }
 

@@ -68,23 +68,36 @@ public final class AttentionPlan {
     /// Parts of the memory start at cache lines.
     private static func wholeLines(_ count: Int) -> Int { (count + 63) / 64 * 64 }
 
-    /// Forgets the last batch and plans a new one. The spans' rows together are at most `maxRows`.
-    public func prepare(_ spans: some Sequence<AttentionSpan>) {
+    /// Forgets the last batch and plans a new one. The spans' rows together are at most `maxRows`. Allocates nothing.
+    public func prepare(_ spans: [AttentionSpan]) {
         (unitCount, foldCount, partialCount) = (0, 0, 0)
-        let whole = spans.reduce(0) { $0 + ($1.count + tile - 1) / tile } * layout.kvHeads
-        // Plenty of pieces balance by themselves; few of them leave threads idle, so cut their contexts.
-        let split = whole < 4 * compute.pool.threads && compute.pool.threads > 1
+        // A piece that is longer than a thread's share of several would leave the others idle at the end.
+        let all = spans.reduce(0) { $0 + work(of: $1) } * layout.kvHeads
+        let longest = compute.pool.threads > 1 ? all / (4 * compute.pool.threads) : .max
         for span in spans {
             for first in stride(from: 0, to: span.count, by: tile) {
-                for head in 0..<layout.kvHeads {
-                    add(span, first: first, rows: min(tile, span.count - first), head: head, split: split)
-                }
+                let rows = min(tile, span.count - first)
+                let split = rows * chunks(of: span, through: first + rows) > longest
+                for head in 0..<layout.kvHeads { add(span, first: first, rows: rows, head: head, split: split) }
             }
         }
     }
 
+    /// Chunks of context that the first `rows` rows of a span see.
+    private func chunks(of span: AttentionSpan, through rows: Int) -> Int {
+        (span.position + rows + KVLayout.chunkTokens - 1) / KVLayout.chunkTokens
+    }
+
+    /// Rows times chunks of a span and one head.
+    private func work(of span: AttentionSpan) -> Int {
+        stride(from: 0, to: span.count, by: tile).reduce(0) { sum, first in
+            let rows = min(tile, span.count - first)
+            return sum + rows * chunks(of: span, through: first + rows)
+        }
+    }
+
     private func add(_ span: AttentionSpan, first: Int, rows: Int, head: Int, split: Bool) {
-        let chunks = (span.position + first + rows + KVLayout.chunkTokens - 1) / KVLayout.chunkTokens
+        let chunks = chunks(of: span, through: first + rows)
         var unit = dkv_attention_unit(
             pages: span.pages, row: span.row + first, rows: rows, position: span.position + first, kv_head: head,
             first_chunk: 0, last_chunk: chunks, partial: nil)

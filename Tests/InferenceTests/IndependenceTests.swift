@@ -19,7 +19,8 @@ import Testing
     }
 
     /// Prefill chunks and decodes of several sequences in one step, pages in arbitrary order, a prefix shared.
-    @Test func companyDoesNotMatter() throws {
+    @Test(arguments: KVDataType.allCases)
+    func companyDoesNotMatter(_ type: KVDataType) throws {
         let model = try DefaultModel.get()
         let vocabulary = model.configuration.vocabulary
         let prompts = [
@@ -28,11 +29,11 @@ import Testing
         let next: [Int32] = [5, 6, 7]
         var alone: [[UInt32]] = []
         for (prompt, token) in zip(prompts, next) {
-            var runner = try Runner(model, type: .float16, tokens: 192)
+            var runner = try Runner(model, type: type, tokens: 192)
             _ = try runner.feed(prompt)
             alone.append(try runner.feed([token]).map(\.bitPattern))
         }
-        let pool = try KVPool(configuration: model.configuration, dataType: .float16, pageCount: 12)
+        let pool = try KVPool(configuration: model.configuration, dataType: type, pageCount: 12)
         let pass = try ForwardPass(model: model, pool: pool, threads: ThreadPool(threads: 2), maxRows: 256)
         let all = Array(try #require(pool.allocate(12)).reversed())
         let tables = [Array(all[0..<3]), Array(all[3..<6]), Array(all[6..<9]), Array(all[0..<2] + all[9..<10])]

@@ -112,7 +112,8 @@ private final class Cache {
 
     /// Over int8 pages all instruction sets give the same bits, with many rows and with few, whatever the shape.
     @Test(arguments: [
-        (1, 1, 16, 70), (2, 1, 32, 200), (3, 1, 64, 1030), (5, 1, 48, 129), (8, 1, 80, 65), (9, 9, 16, 66), (9, 1, 128, 64),
+        (1, 1, 16, 70), (2, 1, 32, 200), (3, 1, 64, 1030), (5, 1, 48, 129), (8, 1, 80, 65), (9, 9, 16, 66),
+        (9, 1, 128, 64),
         (12, 2, 64, 600), (16, 1, 96, 130), (48, 1, 256, 67),
     ])
     func int8IsTheSameEverywhere(_ shape: (Int, Int, Int, Int)) throws {
@@ -138,10 +139,46 @@ private final class Cache {
             var rows = s
             rows.rows[70][place] = .nan
             let cache = try Cache(s, .int8)
-            let before = try cache.step(rows, 0..<70, compute(set)), after = try cache.step(rows, 70..<130, compute(set))
+            let before = try cache.step(rows, 0..<70, compute(set)),
+                after = try cache.step(rows, 70..<130, compute(set))
             #expect(before.allSatisfy { $0.isFinite })
             #expect(after.allSatisfy { $0.isNaN })
         }
+    }
+
+    /// One long sequence among short ones is cut into pieces, and each keeps its bits.
+    @Test(arguments: InstructionSet.supported, KVDataType.allCases)
+    func unequalLengthsKeepTheirBits(_ set: InstructionSet, _ type: KVDataType) throws {
+        let sequences = [5, 2100, 64, 700, 1].enumerated().map {
+            Sequence(heads: 6, kvHeads: 2, dimension: 32, tokens: $1, seed: UInt64(41 + $0))
+        }
+        let caches = try sequences.map { try Cache($0, type) }
+        let alone = try zip(sequences, caches).map { s, cache in
+            _ = try cache.step(s, 0..<s.tokens, compute(set, threads: 1))
+            return try cache.step(s, s.tokens - 1..<s.tokens, compute(set, threads: 1)).bits
+        }
+        let four = try compute(set, threads: 4), width = 6 * 32
+        let input = Rows(
+            sequences.count, sequences[0].rows[0].count, values: sequences.flatMap { $0.rows[$0.tokens - 1] })
+        let output = Rows(sequences.count, width)
+        let plan = try AttentionPlan(layout: caches[0].layout, heads: 6, maxRows: sequences.count, compute: four)
+        let tables = caches.map { $0.table }
+        let starts = tables.map { table in
+            let copy = UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>.allocate(capacity: table.count)
+            copy.initialize(from: table, count: table.count)
+            return copy
+        }
+        defer { for start in starts { start.deallocate() } }
+        plan.prepare(
+            sequences.indices.map {
+                AttentionSpan(pages: starts[$0], row: $0, count: 1, position: sequences[$0].tokens - 1)
+            })
+        plan.run(layer: 1, queries: input.matrix, to: output.matrix)
+        let together = output.values
+        for (index, bits) in alone.enumerated() {
+            #expect(Array(together[index * width..<(index + 1) * width]).bits == bits)
+        }
+        withExtendedLifetime(caches) {}
     }
 
     @Test(arguments: InstructionSet.supported, KVDataType.allCases)

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "AllocationCounter.h"
+
+#include <errno.h>
+
+extern void *__libc_malloc(size_t);
+extern void *__libc_calloc(size_t, size_t);
+extern void *__libc_realloc(void *, size_t);
+extern void *__libc_memalign(size_t, size_t);
+
+static _Thread_local size_t count;
+
+size_t allocation_count(void) { return count; }
+
+void *malloc(size_t bytes) {
+    count++;
+    return __libc_malloc(bytes);
+}
+
+void *calloc(size_t number, size_t bytes) {
+    count++;
+    return __libc_calloc(number, bytes);
+}
+
+void *realloc(void *memory, size_t bytes) {
+    count++;
+    return __libc_realloc(memory, bytes);
+}
+
+void *memalign(size_t alignment, size_t bytes) {
+    count++;
+    return __libc_memalign(alignment, bytes);
+}
+
+void *aligned_alloc(size_t alignment, size_t bytes) { return memalign(alignment, bytes); }
+
+int posix_memalign(void **memory, size_t alignment, size_t bytes) {
+    *memory = memalign(alignment, bytes);
+    return *memory ? 0 : ENOMEM;
+}
