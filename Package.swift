@@ -27,7 +27,9 @@ let package = Package(
         .target(name: "Inference", dependencies: ["Kernels", "ModelFiles"]),
         .target(
             name: "Engine",
-            dependencies: ["Inference", "Kernels", "Tokenization", .product(name: "DequeModule", package: "swift-collections")]),
+            dependencies: [
+                "Inference", "Kernels", "Tokenization", .product(name: "DequeModule", package: "swift-collections"),
+            ]),
         .target(
             name: "PostgreSQL",
             dependencies: [
@@ -52,7 +54,8 @@ let package = Package(
         .executableTarget(
             name: "deltakv",
             dependencies: [
-                "Inference", "Kernels", "ModelFiles", "Service", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "Inference", "Kernels", "ModelFiles", "Service",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]),
