@@ -43,6 +43,14 @@ public struct GGUFTensor: Sendable {
         case .q8_0: Dequantisation.q8_0(input, blocks: blocks, into: output)
         case .q4_0: Dequantisation.q4_0(input, blocks: blocks, into: output)
         case .q4_1: Dequantisation.q4_1(input, blocks: blocks, into: output)
+        case .bf16: Dequantisation.bf16(input, count: blocks, into: output)
+        case .q5_0: Dequantisation.q5_0(input, blocks: blocks, into: output)
+        case .q5_1: Dequantisation.q5_1(input, blocks: blocks, into: output)
+        case .q2_K: Dequantisation.q2_K(input, blocks: blocks, into: output)
+        case .q3_K: Dequantisation.q3_K(input, blocks: blocks, into: output)
+        case .q4_K: Dequantisation.q4_K(input, blocks: blocks, into: output)
+        case .q5_K: Dequantisation.q5_K(input, blocks: blocks, into: output)
+        case .q6_K: Dequantisation.q6_K(input, blocks: blocks, into: output)
         default: throw error(.unsupportedType(tensor: name, type: type))
         }
         // The pointers above do not keep the mapping alive by themselves.
