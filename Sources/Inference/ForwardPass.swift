@@ -36,7 +36,8 @@ public final class ForwardPass {
         self.model = model
         self.pool = pool
         self.maxRows = maxRows
-        angles = RotaryAngles(headDimension: c.headDimension, theta: c.ropeTheta)
+        angles = RotaryAngles(
+            headDimension: c.headDimension, theta: c.ropeTheta, scaling: c.ropeScaling, factors: model.rotaryFactors)
         do throws(KernelError) {
             let chosen = if let instructionSet { instructionSet } else { try InstructionSet.fromEnvironment() }
             compute = Compute(pool: threads, instructionSet: chosen)
@@ -161,6 +162,7 @@ public final class ForwardPass {
         for (index, layer) in model.layers.enumerated() {
             compute.normalize(x, weight: layer.attentionNorm, epsilon: epsilon, to: normalized)
             layer.queryKeyValue.apply(normalized, to: qkv, with: compute, scratch: work.quantized)
+            finish(qkv, of: layer)
             tap?.projected(layer: index, queryKeyValue: qkv)
             compute.rotateAndStore(
                 qkv, heads: model.configuration.heads, layer: index, layout: pool.layout, rotation: work.rotation.base,
@@ -173,6 +175,24 @@ public final class ForwardPass {
             layer.gateUp.apply(normalized, to: gateUp, with: compute, scratch: work.quantized)
             compute.swiglu(gateUp, to: activated)
             layer.down.apply(activated, to: x, adding: true, with: compute, scratch: work.quantized)
+        }
+    }
+
+    /// What architectures do with `[queries | keys | values]` between their product and rotation.
+    private func finish(_ qkv: Matrix, of layer: TransformerLayer) {
+        if !layer.bias.isEmpty {
+            for i in 0..<qkv.rows {
+                let row = qkv[row: i]
+                for j in row.indices { row[j] += layer.bias[j] }
+            }
+        }
+        guard let norms = layer.headNorms else { return }
+        let c = model.configuration
+        for head in 0..<c.heads + c.kvHeads {
+            let place = Matrix(
+                qkv.base + head * c.headDimension, rows: qkv.rows, columns: c.headDimension, stride: qkv.stride)
+            compute.normalize(
+                place, weight: head < c.heads ? norms.query : norms.key, epsilon: c.rmsEpsilon, to: place)
         }
     }
 

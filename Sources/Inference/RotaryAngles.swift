@@ -4,13 +4,29 @@
 #endif
 
 /// Cosines and sines of the rotary position embedding (Su et al., RoFormer, section 3.2.2): pair i of a head turns by
-/// `position · theta^(-2i / d)`. Computed in fp32 in the order of the reference implementation, whose rounding at large
-/// positions a model has been trained with.
+/// `position · theta^(-2i / d)`, scaled as the model asks for. Computed in fp32 in the order of the reference implementation,
+/// whose rounding at large positions a model has been trained with.
 struct RotaryAngles: Sendable {
-    private let frequencies: [Float]
+    /// Of each pair, radians a token.
+    let frequencies: [Float]
+    private let magnitude: Float
 
-    init(headDimension: Int, theta: Float) {
-        frequencies = (0..<headDimension / 2).map { 1 / powf(theta, Float(2 * $0) / Float(headDimension)) }
+    /// - Parameter factors: By what each pair's frequency is divided; empty: by nothing.
+    init(headDimension: Int, theta: Float, scaling: RotaryScaling = .none, factors: [Float] = []) {
+        let base = (0..<headDimension / 2).map { 1 / powf(theta, Float(2 * $0) / Float(headDimension)) }
+        let divided = factors.isEmpty ? base : zip(base, factors).map { $0 / $1 }
+        switch scaling {
+        case .none:
+            frequencies = divided
+            magnitude = 1
+        case .linear(let factor):
+            frequencies = divided.map { $0 / factor }
+            magnitude = 1
+        case .yarn(let yarn):
+            let ramp = yarn.ramp(headDimension: headDimension, theta: theta)
+            frequencies = zip(divided, ramp).map { $0 / yarn.factor * (1 - $1) + $0 * $1 }
+            magnitude = yarn.attention
+        }
     }
 
     /// Writes `[cosines | sines]` for a position, as many elements as a head has.
@@ -18,8 +34,26 @@ struct RotaryAngles: Sendable {
         let half = frequencies.count
         for i in 0..<half {
             let angle = Float(position) * frequencies[i]
-            row[i] = cosf(angle)
-            row[half + i] = sinf(angle)
+            row[i] = cosf(angle) * magnitude
+            row[half + i] = sinf(angle) * magnitude
         }
     }
 }
+
+extension RotaryScaling.YaRN {
+    /// How much each pair keeps of its own frequency, from 1 for the highest to 0 for the lowest.
+    fileprivate func ramp(headDimension: Int, theta: Float) -> [Float] {
+        /// The pair, as a fraction, that turns so often within the original context.
+        func pair(turns: Float) -> Double {
+            let turns = max(Double(turns), 1e-6)
+            return Double(headDimension) * log(Double(originalContext) / (turns * 2 * .pi)) / (2 * log(Double(theta)))
+        }
+        let first = max(0, pair(turns: betaFast).rounded(.down))
+        var last = min(Double(headDimension - 1), pair(turns: betaSlow).rounded(.up))
+        if first == last { last += 0.001 }
+        return (0..<headDimension / 2).map { 1 - Float(max(0, min(1, (Double($0) - first) / (last - first)))) }
+    }
+}
+
+/// The natural logarithm.
+func logarithm(_ value: Float) -> Float { logf(value) }
