@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import ModelFiles
 
-/// The tokens of a byte-level BPE vocabulary: the bytes each stands for, and which are control tokens.
+/// The tokens of a vocabulary: the bytes each stands for, and which are control tokens.
 final class Vocabulary: Sendable {
     /// What the format says about a token; raw values are its own.
     enum Kind: UInt8 {
@@ -13,7 +13,17 @@ final class Vocabulary: Sendable {
         case byte = 6
     }
 
+    /// How the bytes of tokens are written.
+    enum Spelling {
+        /// In the stand-ins of ``ByteAlphabet``.
+        case byteLevel
+        /// As text, with U+2581 for a space, and `<0x00>` for tokens of bytes.
+        case sentencePiece
+    }
+
     let count: Int
+    /// The tokens of single bytes of SentencePiece, nil where any is missing.
+    let byteTokens: [TokenID]?
     /// The control tokens, and those that the model's makers added to the vocabulary, by their text.
     let controlTokens: [String: TokenID]
 
@@ -26,7 +36,7 @@ final class Vocabulary: Sendable {
     private let words: HashedIndex
 
     /// Reads the vocabulary of a file.
-    init(file: GGUFFile) throws {
+    init(file: GGUFFile, spelling: Spelling) throws {
         let tokens = try file.metadata.strings("tokenizer.ggml.tokens")
         let kinds = try Self.kinds(file, count: tokens.count)
         guard !tokens.isEmpty, tokens.count <= Int(Int32.max) / 4 else {
@@ -36,13 +46,29 @@ final class Vocabulary: Sendable {
         var starts = [0]
         var words = HashedIndex(capacity: tokens.count)
         var controlTokens: [String: TokenID] = [:]
+        var byteTokens: [UInt8: TokenID] = [:]
         starts.reserveCapacity(tokens.count + 1)
         for (id, token) in tokens.enumerated() {
             let start = bytes.count
             let isControl = kinds[id] == .control
+            if kinds[id] == .byte, spelling == .sentencePiece, let byte = Self.byte(token) {
+                byteTokens[byte] = TokenID(id)
+                bytes.append(byte)
+                starts.append(bytes.count)
+                continue
+            }
             if isControl || kinds[id] == .userDefined { controlTokens[token] = TokenID(id) }
-            let isWord = !isControl && ByteAlphabet.append(token[...], to: &bytes)
-            if !isWord { bytes.append(contentsOf: token.utf8) }
+            let isWord: Bool
+            switch spelling {
+            case .byteLevel:
+                isWord = !isControl && ByteAlphabet.append(token[...], to: &bytes)
+                if !isWord { bytes.append(contentsOf: token.utf8) }
+            case .sentencePiece:
+                isWord = !token.isEmpty && (kinds[id] == .normal || kinds[id] == .userDefined)
+                for scalar in token.unicodeScalars {
+                    bytes.append(contentsOf: scalar == "\u{2581}" ? [0x20] : Array(UTF8.encode(scalar)!))
+                }
+            }
             starts.append(bytes.count)
             guard isWord else { continue }
             bytes.withUnsafeBytes { all in
@@ -58,6 +84,13 @@ final class Vocabulary: Sendable {
         self.kinds = kinds
         self.words = words
         self.controlTokens = controlTokens
+        self.byteTokens = byteTokens.count == 256 ? (UInt8.min...UInt8.max).compactMap { byteTokens[$0] } : nil
+    }
+
+    /// The byte that a token such as `<0x0A>` stands for.
+    private static func byte(_ token: String) -> UInt8? {
+        guard token.utf8.count == 6, token.hasPrefix("<0x"), token.hasSuffix(">") else { return nil }
+        return UInt8(token.dropFirst(3).dropLast(), radix: 16)
     }
 
     private static func kinds(_ file: GGUFFile, count: Int) throws -> [Kind] {
@@ -89,6 +122,9 @@ final class Vocabulary: Sendable {
         }
         return found.map(TokenID.init)
     }
+
+    /// Whether text can become a token. Of several tokens with the same bytes only one can be.
+    func isWord(_ id: TokenID) -> Bool { bytes(of: id).withUnsafeBytes(word) == id }
 
     /// Whether an id is that of a control token.
     func isControl(_ id: TokenID) -> Bool { kinds.indices.contains(Int(id)) && kinds[Int(id)] == .control }
