@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import ModelFiles
 
 /// Byte-level BPE (GPT-2 and its followers): text is split into words, and the tokens of a word's bytes are merged.
 struct ByteLevelEncoder: Sendable {
     let preTokenizer: PreTokenizer
+    /// Whether text is to be put in normalisation form C before.
+    let composes: Bool
     let merges: MergeTable
     /// The token of each byte, negative where there is none.
     let byteTokens: [TokenID]
@@ -11,16 +12,16 @@ struct ByteLevelEncoder: Sendable {
     /// and need no merging.
     private let isWholeWord: [Bool]
 
-    /// Reads pre-tokenizer and merges of a file.
-    init(file: GGUFFile, vocabulary: Vocabulary) throws {
-        let name = try file.metadata.string("tokenizer.ggml.pre")
-        guard let preTokenizer = PreTokenizer(rawValue: name) else {
-            throw TokenizerError.unsupportedPreTokenizer(path: file.path, name: name)
-        }
+    /// - Parameter takesWholeWords: Whether a word that is in the vocabulary is taken as it is, even where merges would not
+    ///   arrive at it.
+    init(
+        preTokenizer: PreTokenizer, takesWholeWords: Bool, composes: Bool, merges: MergeTable, vocabulary: Vocabulary
+    ) {
         self.preTokenizer = preTokenizer
-        merges = try MergeTable(file: file, vocabulary: vocabulary)
+        self.composes = composes
+        self.merges = merges
         byteTokens = (UInt8.min...UInt8.max).map { byte in withUnsafeBytes(of: byte, vocabulary.word) ?? -1 }
-        isWholeWord = Self.wholeWords(vocabulary, merges, byteTokens, all: preTokenizer.takesWholeWords)
+        isWholeWord = Self.wholeWords(vocabulary, merges, byteTokens, all: takesWholeWords)
     }
 
     /// Adds the tokens of valid UTF-8.

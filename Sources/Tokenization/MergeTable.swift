@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import ModelFiles
 
 /// Which pairs of tokens merge, in which order of preference, and what they become.
 struct MergeTable: Sendable {
@@ -17,16 +16,24 @@ struct MergeTable: Sendable {
     private var results: [TokenID] = []
     private var index: HashedIndex
 
-    /// Reads the merges of a file. Merges of or into control tokens are left out, so that no text can
-    /// become one.
-    init(file: GGUFFile, vocabulary: Vocabulary) throws {
-        let merges = try file.metadata.strings("tokenizer.ggml.merges")
+    /// Makes the table of a tokenizer.
+    init(_ definition: TokenizerDefinition, vocabulary: Vocabulary) throws {
+        switch definition.order {
+        case .listed(let merges): try self.init(definition, listed: merges, vocabulary: vocabulary)
+        case .scored(let scores): try self.init(definition, scores: scores, vocabulary: vocabulary)
+        }
+    }
+
+    /// Listed merges. Those of or into control tokens are left out, so that no text can become one.
+    private init(_ definition: TokenizerDefinition, listed merges: [(Substring, Substring)], vocabulary: Vocabulary)
+        throws
+    {
         index = HashedIndex(capacity: merges.count)
         entries.reserveCapacity(merges.count)
         results.reserveCapacity(merges.count)
-        for merge in merges {
-            guard let (left, right) = Self.halves(merge), let texts = Self.bytes(left, right) else {
-                throw Self.malformed(file, merge)
+        for (left, right) in merges {
+            guard let texts = Self.bytes(left, right, definition.spelling) else {
+                throw Self.malformed(definition, left, right)
             }
             let tokens = texts.joined.withUnsafeBytes { joined in
                 (
@@ -40,18 +47,17 @@ struct MergeTable: Sendable {
                 insert(Self.pair(left, right), rank: Int32(results.count))
                 results.append(joined)
             } else if ![left, right, left + right].contains(where: { vocabulary.controlTokens[String($0)] != nil }) {
-                throw Self.malformed(file, merge)
+                throw Self.malformed(definition, left, right)
             }
         }
     }
 
     /// The merges that SentencePiece's scores stand for: two tokens join where their texts joined are a token, the better
     /// its score the earlier; of equal scores the lower id comes first.
-    init(scoresOf file: GGUFFile, vocabulary: Vocabulary) throws {
-        let scores = try file.metadata.floats("tokenizer.ggml.scores")
+    private init(_ definition: TokenizerDefinition, scores: [Float], vocabulary: Vocabulary) throws {
         guard scores.count == vocabulary.count, scores.allSatisfy(\.isFinite) else {
-            throw TokenizerError.malformedVocabulary(
-                path: file.path, "there are \(scores.count) scores for \(vocabulary.count) tokens, or one is no number")
+            throw definition.malformed(
+                "there are \(scores.count) scores for \(vocabulary.count) tokens, or one is no number")
         }
         let words = (0..<TokenID(vocabulary.count)).filter { id in
             (2...Self.longestScored).contains(vocabulary.bytes(of: id).count) && vocabulary.isWord(id)
@@ -73,22 +79,20 @@ struct MergeTable: Sendable {
     /// Only a hostile file has longer tokens; they are left out, or looking at all their parts would take forever.
     private static let longestScored = 256
 
-    private static func malformed(_ file: GGUFFile, _ merge: String) -> TokenizerError {
-        .malformedVocabulary(path: file.path, "the merge “\(merge)” is not of two tokens that join into a third")
-    }
-
-    /// The two texts of a merge. The separator cannot be part of them: it is outside the alphabet.
-    private static func halves(_ merge: String) -> (Substring, Substring)? {
-        guard let separator = merge.utf8.firstIndex(of: UInt8(ascii: " ")) else { return nil }
-        return (merge[..<separator], merge[merge.utf8.index(after: separator)...])
+    private static func malformed(_ definition: TokenizerDefinition, _ left: Substring, _ right: Substring)
+        -> TokenizerError
+    {
+        definition.malformed("the merge “\(left) \(right)” is not of two tokens that join into a third")
     }
 
     /// The bytes that both texts stand for, joined, and the number of the first's.
-    private static func bytes(_ left: Substring, _ right: Substring) -> (joined: [UInt8], middle: Int)? {
+    private static func bytes(_ left: Substring, _ right: Substring, _ spelling: Vocabulary.Spelling) -> (
+        joined: [UInt8], middle: Int
+    )? {
         var bytes: [UInt8] = []
-        guard ByteAlphabet.append(left, to: &bytes) else { return nil }
+        guard spelling.append(left, to: &bytes) else { return nil }
         let middle = bytes.count
-        return ByteAlphabet.append(right, to: &bytes) ? (bytes, middle) : nil
+        return spelling.append(right, to: &bytes) ? (bytes, middle) : nil
     }
 
     /// Adds a pair unless it is there.

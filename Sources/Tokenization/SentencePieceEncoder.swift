@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import ModelFiles
 
 /// SentencePiece BPE (Kudo and Richardson, arXiv 1808.06226) as Llama 2 and Mistral use it: the characters of a text are
 /// merged, always the pair whose joined token has the best score, the leftmost of equals; a character without a token
@@ -19,22 +18,14 @@ struct SentencePieceEncoder: Sendable {
     private static let space = UInt8(ascii: " ")
     private static let longestWholeWord = 256
 
-    /// Reads the scores and byte tokens of a file.
-    init(file: GGUFFile, vocabulary: Vocabulary) throws {
-        guard let byteTokens = vocabulary.byteTokens else {
-            throw TokenizerError.malformedVocabulary(path: file.path, "there is not a token for each byte")
-        }
-        guard try !(file.metadata.boolIfPresent("tokenizer.ggml.remove_extra_whitespaces") ?? false) else {
-            throw TokenizerError.unsupportedModel(path: file.path, model: "SentencePiece that removes white space")
-        }
-        let merges = try MergeTable(scoresOf: file, vocabulary: vocabulary)
+    init(addsSpace: Bool, byteTokens: [TokenID], merges: MergeTable, vocabulary: Vocabulary) {
         let asciiTokens = (UInt8.min...0x7f).map { byte in
             withUnsafeBytes(of: byte, vocabulary.word) ?? byteTokens[Int(byte)]
         }
         self.merges = merges
         self.byteTokens = byteTokens
         self.asciiTokens = asciiTokens
-        addsSpace = try file.metadata.boolIfPresent("tokenizer.ggml.add_space_prefix") ?? true
+        self.addsSpace = addsSpace
         var merger = WordMerger(merges: merges)
         var splits = true
         isWholeWord = (0..<TokenID(vocabulary.count)).map { id in

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+import Foundation
 import ModelFiles
 
 /// The number of a token in a vocabulary.
 public typealias TokenID = Int32
 
-/// A tokenizer as a GGUF file describes it: byte-level BPE or SentencePiece BPE.
+/// A tokenizer as a model's files describe it: byte-level BPE or SentencePiece BPE.
 ///
 /// Text never becomes a control token, whatever it contains: those come only from ``PromptPiece/control(_:)``.
 /// `decode(encode(text))` gives back the bytes of any text, except for bytes that the vocabulary cannot express
@@ -37,24 +38,35 @@ public struct Tokenizer: Sendable {
     /// Reads the tokenizer of a model file.
     ///
     /// - Throws: `TokenizerError` where it is of an unknown kind or contradicts itself, `GGUFError` where keys are absent.
-    public init(file: GGUFFile) throws {
-        let addsBeginning: Bool
-        switch try file.metadata.string("tokenizer.ggml.model") {
-        case "gpt2":
-            vocabulary = try Vocabulary(file: file, spelling: .byteLevel)
-            let byteLevel = try ByteLevelEncoder(file: file, vocabulary: vocabulary)
+    public init(file: GGUFFile) throws { try self.init(TokenizerDefinition(file: file)) }
+
+    /// Reads `tokenizer.json` of a folder.
+    ///
+    /// - Throws: `TokenizerError` where it is of an unknown kind or contradicts itself, `GGUFError` where it is no JSON.
+    public init(folder: HuggingFaceFolder) throws { try self.init(TokenizerDefinition(folder: folder)) }
+
+    private init(_ definition: TokenizerDefinition) throws {
+        let vocabulary = try Vocabulary(definition)
+        let merges = try MergeTable(definition, vocabulary: vocabulary)
+        switch definition.method {
+        case .byteLevel(let family, let wholeWords, let composes):
+            let byteLevel = ByteLevelEncoder(
+                preTokenizer: family, takesWholeWords: wholeWords, composes: composes, merges: merges,
+                vocabulary: vocabulary)
             unrepresentableBytes = Set((UInt8.min...UInt8.max).filter { byteLevel.byteTokens[Int($0)] < 0 })
-            addsBeginning = byteLevel.preTokenizer == .llamaBPE
             encoder = .byteLevel(byteLevel)
-        case "llama":
-            vocabulary = try Vocabulary(file: file, spelling: .sentencePiece)
-            encoder = .sentencePiece(try SentencePieceEncoder(file: file, vocabulary: vocabulary))
+        case .sentencePiece(let addsSpace):
+            guard let bytes = vocabulary.byteTokens else {
+                throw definition.malformed("there is not a token for each byte")
+            }
+            encoder = .sentencePiece(
+                SentencePieceEncoder(
+                    addsSpace: addsSpace, byteTokens: bytes, merges: merges, vocabulary: vocabulary))
             unrepresentableBytes = []
-            addsBeginning = true
-        case let model: throw TokenizerError.unsupportedModel(path: file.path, model: model)
         }
-        endOfGeneration = try Self.endOfGeneration(file, vocabulary)
-        beginningOfText = try Self.beginningOfText(file, vocabulary, addedUnlessSaid: addsBeginning)
+        endOfGeneration = Set(Self.endNames.compactMap { vocabulary.controlTokens[$0] } + definition.ends)
+        beginningOfText = definition.beginning
+        self.vocabulary = vocabulary
     }
 
     /// The number of tokens; ids are below it.
@@ -107,6 +119,9 @@ public struct Tokenizer: Sendable {
 extension Tokenizer {
     private func encode(_ text: String, with merger: inout WordMerger, into tokens: inout [TokenID]) {
         var text = text
+        if case .byteLevel(let encoder) = encoder, encoder.composes {
+            text = text.precomposedStringWithCanonicalMapping
+        }
         tokens.reserveCapacity(tokens.count + text.utf8.count / 4)
         text.withUTF8 { utf8 in
             switch encoder {
@@ -128,28 +143,4 @@ extension Tokenizer {
     private static let endNames = [
         "<|im_end|>", "<|endoftext|>", "<|end_of_text|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "</s>",
     ]
-
-    private static func endOfGeneration(_ file: GGUFFile, _ vocabulary: Vocabulary) throws -> Set<TokenID> {
-        var ends = Set(endNames.compactMap { vocabulary.controlTokens[$0] })
-        for kind in ["eos", "eot", "eom"] {
-            if let token = try tokenID(file, "tokenizer.ggml.\(kind)_token_id", vocabulary) { ends.insert(token) }
-        }
-        return ends
-    }
-
-    private static func beginningOfText(_ file: GGUFFile, _ vocabulary: Vocabulary, addedUnlessSaid: Bool) throws
-        -> TokenID?
-    {
-        guard try file.metadata.boolIfPresent("tokenizer.ggml.add_bos_token") ?? addedUnlessSaid else { return nil }
-        return try tokenID(file, "tokenizer.ggml.bos_token_id", vocabulary)
-    }
-
-    private static func tokenID(_ file: GGUFFile, _ key: String, _ vocabulary: Vocabulary) throws -> TokenID? {
-        guard let id = try file.metadata.intIfPresent(key) else { return nil }
-        guard 0..<vocabulary.count ~= id else {
-            throw TokenizerError.malformedVocabulary(
-                path: file.path, "the key “\(key)” is \(id) but there are \(vocabulary.count) tokens")
-        }
-        return TokenID(id)
-    }
 }

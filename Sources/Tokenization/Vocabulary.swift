@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import ModelFiles
 
 /// The tokens of a vocabulary: the bytes each stands for, and which are control tokens.
 final class Vocabulary: Sendable {
@@ -19,6 +18,21 @@ final class Vocabulary: Sendable {
         case byteLevel
         /// As text, with U+2581 for a space, and `<0x00>` for tokens of bytes.
         case sentencePiece
+
+        /// Adds the bytes that a token's text stands for.
+        ///
+        /// - Returns: false where a character is outside the alphabet; then nothing is added.
+        func append(_ text: Substring, to bytes: inout [UInt8]) -> Bool {
+            if self == .byteLevel { return ByteAlphabet.append(text, to: &bytes) }
+            for scalar in text.unicodeScalars {
+                if scalar == "\u{2581}" {
+                    bytes.append(UInt8(ascii: " "))
+                } else {
+                    bytes += UTF8.encode(scalar) ?? .init()
+                }
+            }
+            return true
+        }
     }
 
     let count: Int
@@ -35,12 +49,11 @@ final class Vocabulary: Sendable {
     /// The tokens that text can become, by their bytes.
     private let words: HashedIndex
 
-    /// Reads the vocabulary of a file.
-    init(file: GGUFFile, spelling: Spelling) throws {
-        let tokens = try file.metadata.strings("tokenizer.ggml.tokens")
-        let kinds = try Self.kinds(file, count: tokens.count)
+    init(_ definition: TokenizerDefinition) throws {
+        let tokens = definition.tokens, spelling = definition.spelling
+        let kinds = tokens.map(\.kind)
         guard !tokens.isEmpty, tokens.count <= Int(Int32.max) / 4 else {
-            throw TokenizerError.malformedVocabulary(path: file.path, "the vocabulary has \(tokens.count) tokens")
+            throw definition.malformed("the vocabulary has \(tokens.count) tokens")
         }
         var bytes: [UInt8] = []
         var starts = [0]
@@ -48,7 +61,7 @@ final class Vocabulary: Sendable {
         var controlTokens: [String: TokenID] = [:]
         var byteTokens: [UInt8: TokenID] = [:]
         starts.reserveCapacity(tokens.count + 1)
-        for (id, token) in tokens.enumerated() {
+        for (id, (token, _)) in tokens.enumerated() {
             let start = bytes.count
             let isControl = kinds[id] == .control
             if kinds[id] == .byte, spelling == .sentencePiece, let byte = Self.byte(token) {
@@ -58,17 +71,9 @@ final class Vocabulary: Sendable {
                 continue
             }
             if isControl || kinds[id] == .userDefined { controlTokens[token] = TokenID(id) }
-            let isWord: Bool
-            switch spelling {
-            case .byteLevel:
-                isWord = !isControl && ByteAlphabet.append(token[...], to: &bytes)
-                if !isWord { bytes.append(contentsOf: token.utf8) }
-            case .sentencePiece:
-                isWord = !token.isEmpty && (kinds[id] == .normal || kinds[id] == .userDefined)
-                for scalar in token.unicodeScalars {
-                    bytes.append(contentsOf: scalar == "\u{2581}" ? [0x20] : Array(UTF8.encode(scalar)!))
-                }
-            }
+            let mayBeWord = spelling == .byteLevel ? !isControl : kinds[id] == .normal || kinds[id] == .userDefined
+            let isWord = mayBeWord && !token.isEmpty && spelling.append(token[...], to: &bytes)
+            if !isWord { bytes.append(contentsOf: token.utf8) }
             starts.append(bytes.count)
             guard isWord else { continue }
             bytes.withUnsafeBytes { all in
@@ -88,24 +93,9 @@ final class Vocabulary: Sendable {
     }
 
     /// The byte that a token such as `<0x0A>` stands for.
-    private static func byte(_ token: String) -> UInt8? {
+    static func byte(_ token: String) -> UInt8? {
         guard token.utf8.count == 6, token.hasPrefix("<0x"), token.hasSuffix(">") else { return nil }
         return UInt8(token.dropFirst(3).dropLast(), radix: 16)
-    }
-
-    private static func kinds(_ file: GGUFFile, count: Int) throws -> [Kind] {
-        let key = "tokenizer.ggml.token_type"
-        guard let raw = try file.metadata.intsIfPresent(key) else { return Array(repeating: .normal, count: count) }
-        guard raw.count == count else {
-            throw TokenizerError.malformedVocabulary(
-                path: file.path, "the vocabulary has \(count) tokens but \(raw.count) token types")
-        }
-        return try raw.map { value in
-            guard let kind = UInt8(exactly: value).flatMap(Kind.init) else {
-                throw TokenizerError.malformedVocabulary(path: file.path, "a token has the unknown type \(value)")
-            }
-            return kind
-        }
     }
 
     /// The token that text of these bytes can become, nil where there is none. Never a control token.
