@@ -40,7 +40,9 @@ public final class ForwardPass {
         self.maxRows = maxRows
         do throws(KernelError) {
             angles = try RotaryAngles(
-                headDimension: c.headDimension, theta: c.ropeTheta, contextLength: c.contextLength)
+                RotaryFrequencies(
+                    headDimension: c.headDimension, theta: c.ropeTheta, scaling: c.ropeScaling,
+                    factors: model.rotaryFactors), contextLength: c.contextLength)
             let chosen = if let instructionSet { instructionSet } else { try InstructionSet.fromEnvironment() }
             compute = Compute(pool: threads, instructionSet: chosen)
             work = try Workspace(c, rows: maxRows)
@@ -173,6 +175,7 @@ public final class ForwardPass {
             layer.queryKeyValue.apply(
                 normalized: x, weight: layer.attentionNorm, epsilon: c.rmsEpsilon, to: qkv, with: compute,
                 scratch: work.scratch)
+            complete(qkv, of: layer)
             tap?.projected(layer: index, queryKeyValue: qkv)
             compute.rotateAndStore(
                 qkv, heads: c.heads, layer: index, layout: pool.layout, rotation: work.rotation.base, slots: work.slots)
@@ -214,6 +217,24 @@ public final class ForwardPass {
     private func moveWantedFirst(_ matrix: Matrix) {
         for (index, wanted) in wanted.enumerated() where wanted.row != index {
             _ = matrix[row: index].update(fromContentsOf: matrix[row: wanted.row])
+        }
+    }
+
+    /// What architectures do with `[queries | keys | values]` between their product and rotation.
+    private func complete(_ qkv: Matrix, of layer: TransformerLayer) {
+        if !layer.bias.isEmpty {
+            for i in 0..<qkv.rows {
+                let row = qkv[row: i]
+                for j in row.indices { row[j] += layer.bias[j] }
+            }
+        }
+        guard let norms = layer.headNorms else { return }
+        let c = model.configuration
+        for head in 0..<c.heads + c.kvHeads {
+            let place = Matrix(
+                qkv.base + head * c.headDimension, rows: qkv.rows, columns: c.headDimension, stride: qkv.stride)
+            compute.normalize(
+                place, weight: head < c.heads ? norms.query : norms.key, epsilon: c.rmsEpsilon, to: place)
         }
     }
 

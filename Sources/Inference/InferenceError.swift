@@ -29,7 +29,7 @@ public enum InferenceError: Error, Equatable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .unsupportedArchitecture(let name):
-            "The model's architecture is \"\(name)\"; only \"llama\" is supported. Convert or choose another model."
+            "The model's architecture is \"\(name)\"; supported are \(Architecture.all.map(\.name).joined(separator: ", ")). Choose another model."
         case .unsupportedFeature(let what): "The model needs \(what), which is not supported. Choose another model."
         case .invalidConfiguration(let key, let reason): "The model file's \(key) is invalid: \(reason)."
         case .wrongShape(let tensor, let expected, let found):

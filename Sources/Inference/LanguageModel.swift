@@ -4,7 +4,8 @@ import ModelFiles
 
 /// How weights are kept and multiplied.
 public enum WeightForm: String, Sendable, CaseIterable {
-    /// In the file's own blocks where kernels for them exist, with inputs quantised to int8 for each product; else fp32.
+    /// In the file's own blocks where kernels for them exist, else as Q8_0; inputs are quantised to int8 for each product.
+    /// Layers whose inputs are not whole blocks of 32 stay in fp32.
     case native
     /// Dequantised to fp32: exact, for comparisons; eight times the memory of 4-bit weights.
     case float32
@@ -12,7 +13,7 @@ public enum WeightForm: String, Sendable, CaseIterable {
 
 /// A model's weights, ready to run.
 ///
-/// The file is not needed afterwards. Query and key rows are reordered on the way in: GGUF stores llama's heads for rotary
+/// The file is not needed afterwards. Llama's query and key rows are reordered on the way in: GGUF stores its heads for rotary
 /// pairs (2i, 2i + 1); here, as in the models' original form, element i pairs with i + d / 2, so that K before rotation is
 /// what calibration and published compressors expect.
 public final class LanguageModel: Sendable {
@@ -23,6 +24,8 @@ public final class LanguageModel: Sendable {
     let layers: [TransformerLayer]
     let finalNorm: [Float]
     let head: LinearWeight
+    /// By what each rotary pair's frequency is divided (Llama 3.1's scaling); empty: by nothing.
+    let rotaryFactors: [Float]
 
     /// Loads all weights of a file, to be kept in the form given.
     ///
@@ -32,7 +35,8 @@ public final class LanguageModel: Sendable {
         let loader = try WeightLoader(file: file, configuration: configuration, form: form)
         embedding = try loader.linear("token_embd.weight", outputs: configuration.vocabulary)
         layers = try (0..<configuration.layers).map { try TransformerLayer($0, loader) }
-        finalNorm = try loader.vector("output_norm.weight")
+        finalNorm = try loader.vector("output_norm.weight", count: configuration.hidden)
+        rotaryFactors = try loader.rotaryFactors()
         let untied = file.tensors.contains { $0.name == "output.weight" }
         head = untied ? try loader.linear("output.weight", outputs: configuration.vocabulary) : embedding
     }
@@ -43,22 +47,38 @@ struct TransformerLayer: Sendable {
     let attentionNorm: [Float]
     /// `[queries | keys | values]`.
     let queryKeyValue: LinearWeight
+    /// Added to a row of that product; empty where the architecture has none.
+    let bias: [Float]
+    /// Norms of single heads, before rotation.
+    let headNorms: (query: [Float], key: [Float])?
     let attentionOutput: LinearWeight
     let feedForwardNorm: [Float]
     let feedForward: FeedForward
 
     fileprivate init(_ index: Int, _ loader: WeightLoader) throws {
         let c = loader.configuration, name = "blk.\(index)."
-        attentionNorm = try loader.vector(name + "attn_norm.weight")
+        attentionNorm = try loader.vector(name + "attn_norm.weight", count: c.hidden)
+        let query = c.heads * c.headDimension, key = c.kvHeads * c.headDimension
+        let paired = c.architecture.storesRotaryPairs ? c.headDimension : nil
         queryKeyValue = try loader.linear(
             parts: [
-                .init(name: name + "attn_q.weight", outputs: c.heads * c.headDimension, rotaryHead: c.headDimension),
-                .init(name: name + "attn_k.weight", outputs: c.kvHeads * c.headDimension, rotaryHead: c.headDimension),
-                .init(name: name + "attn_v.weight", outputs: c.kvHeads * c.headDimension),
+                .init(name: name + "attn_q.weight", outputs: query, rotaryHead: paired),
+                .init(name: name + "attn_k.weight", outputs: key, rotaryHead: paired),
+                .init(name: name + "attn_v.weight", outputs: key),
             ], inputs: c.hidden)
+        bias =
+            c.architecture.hasBiases
+            ? try loader.vector(name + "attn_q.bias", count: query) + loader.vector(name + "attn_k.bias", count: key)
+                + loader.vector(name + "attn_v.bias", count: key) : []
+        headNorms =
+            c.architecture.normalizesHeads
+            ? (
+                try loader.vector(name + "attn_q_norm.weight", count: c.headDimension),
+                try loader.vector(name + "attn_k_norm.weight", count: c.headDimension)
+            ) : nil
         attentionOutput = try loader.linear(
             parts: [.init(name: name + "attn_output.weight", outputs: c.hidden)], inputs: c.heads * c.headDimension)
-        feedForwardNorm = try loader.vector(name + "ffn_norm.weight")
+        feedForwardNorm = try loader.vector(name + "ffn_norm.weight", count: c.hidden)
         feedForward = FeedForward(
             gateUp: try loader.linear(
                 parts: [

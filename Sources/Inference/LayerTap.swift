@@ -5,7 +5,8 @@ import Kernels
 ///
 /// Rows are those of the step's segments, one segment after another. Called on the thread that runs the step, layer by layer.
 public protocol LayerTap: AnyObject {
-    /// A row is `[queries | keys | values]` as projected, heads one after another, before rotation; it may be changed.
+    /// A row is `[queries | keys | values]` as projected, heads one after another, with biases and norms of
+    /// heads applied, before rotation; it may be changed.
     func projected(layer: Int, queryKeyValue: Matrix)
 
     /// The same rows with queries and keys rotated; keys and values are in the sequences' pages by now.

@@ -5,8 +5,8 @@ import ModelFiles
 /// The shape of a transformer, read from GGUF metadata. Every value is within bounds that keep arithmetic on it safe; that
 /// the weights have these shapes is checked when they are loaded.
 public struct ModelConfiguration: Sendable, Equatable {
-    /// Architecture as the file names it; `llama`.
-    public let architecture: String
+    /// The family that the model belongs to.
+    public let architecture: Architecture
     /// Transformer layers.
     public let layers: Int
     /// Elements of the residual stream.
@@ -27,32 +27,38 @@ public struct ModelConfiguration: Sendable, Equatable {
     public let rmsEpsilon: Float
     /// Base of the rotary embedding's wavelengths.
     public let ropeTheta: Float
+    /// How rotary frequencies are scaled.
+    public let ropeScaling: RotaryScaling
 
     /// Reads and checks the configuration.
     ///
     /// - Throws: ``InferenceError`` for what is unsupported or out of bounds, `GGUFError` for missing or mistyped keys.
     public init(file: GGUFFile) throws {
         let keys = file.metadata
-        architecture = try keys.string("general.architecture")
-        guard architecture == "llama" else { throw InferenceError.unsupportedArchitecture(architecture) }
-        layers = try Self.bounded(keys, "llama.block_count", 1...1024)
-        hidden = try Self.bounded(keys, "llama.embedding_length", 1...65536)
-        heads = try Self.bounded(keys, "llama.attention.head_count", 1...1024)
-        kvHeads = try Self.bounded(keys, "llama.attention.head_count_kv", 1...1024, default: heads)
-        headDimension = try Self.headDimension(keys, hidden: hidden, heads: heads)
-        feedForward = try Self.bounded(keys, "llama.feed_forward_length", 1...(1 << 20))
-        contextLength = try Self.bounded(keys, "llama.context_length", 1...(1 << 24))
-        rmsEpsilon = try Self.positive(keys, "llama.attention.layer_norm_rms_epsilon", default: nil)
-        ropeTheta = try Self.positive(keys, "llama.rope.freq_base", default: 10000)
+        let name = try keys.string("general.architecture")
+        guard let known = Architecture.all.first(where: { $0.name == name }) else {
+            throw InferenceError.unsupportedArchitecture(name)
+        }
+        architecture = known
+        layers = try Self.bounded(keys, "\(name).block_count", 1...1024)
+        hidden = try Self.bounded(keys, "\(name).embedding_length", 1...65536)
+        heads = try Self.bounded(keys, "\(name).attention.head_count", 1...1024)
+        kvHeads = try Self.bounded(keys, "\(name).attention.head_count_kv", 1...1024, default: heads)
+        headDimension = try Self.headDimension(keys, name, hidden: hidden, heads: heads)
+        feedForward = try Self.bounded(keys, "\(name).feed_forward_length", 1...(1 << 20))
+        contextLength = try Self.bounded(keys, "\(name).context_length", 1...(1 << 24))
+        rmsEpsilon = try Self.positive(keys, "\(name).attention.layer_norm_rms_epsilon", default: nil)
+        ropeTheta = try Self.positive(keys, "\(name).rope.freq_base", default: 10000)
+        ropeScaling = try RotaryScaling(keys, architecture: name)
         vocabulary = try Self.vocabulary(file, hidden: hidden)
-        try checkAttention()
-        try Self.checkFeatures(file)
+        try checkAttention(name)
+        try checkFeatures(keys, name)
     }
 
-    private func checkAttention() throws {
+    private func checkAttention(_ name: String) throws {
         guard heads % kvHeads == 0 else {
             throw InferenceError.invalidConfiguration(
-                key: "llama.attention.head_count_kv", reason: "\(kvHeads) does not divide \(heads) query heads")
+                key: "\(name).attention.head_count_kv", reason: "\(kvHeads) does not divide \(heads) query heads")
         }
         guard heads / kvHeads <= KVLayout.largestGroup else {
             throw InferenceError.unsupportedFeature("\(heads / kvHeads) query heads on one KV head")
@@ -81,16 +87,16 @@ public struct ModelConfiguration: Sendable, Equatable {
         return value
     }
 
-    private static func headDimension(_ keys: GGUFMetadata, hidden: Int, heads: Int) throws -> Int {
-        let key = "llama.attention.key_length"
+    private static func headDimension(_ keys: GGUFMetadata, _ name: String, hidden: Int, heads: Int) throws -> Int {
+        let key = "\(name).attention.key_length"
         let dimension = try bounded(keys, key, 1...4096, default: max(1, hidden / heads))
         if try keys.intIfPresent(key) == nil, hidden % heads != 0 {
             throw InferenceError.invalidConfiguration(
-                key: "llama.attention.head_count", reason: "\(heads) does not divide the embedding length \(hidden)")
+                key: "\(name).attention.head_count", reason: "\(heads) does not divide the embedding length \(hidden)")
         }
         for (key, what) in [
-            ("llama.attention.value_length", "values that are not as long as keys"),
-            ("llama.rope.dimension_count", "a rotary embedding of a part of each head"),
+            ("\(name).attention.value_length", "values that are not as long as keys"),
+            ("\(name).rope.dimension_count", "a rotary embedding of a part of each head"),
         ] where try bounded(keys, key, 1...4096, default: dimension) != dimension {
             throw InferenceError.unsupportedFeature(what)
         }
@@ -108,22 +114,20 @@ public struct ModelConfiguration: Sendable, Equatable {
     }
 
     /// Names what the file asks for and this implementation would silently get wrong.
-    private static func checkFeatures(_ file: GGUFFile) throws {
-        let keys = file.metadata
-        let scaling = try keys.stringIfPresent("llama.rope.scaling.type") ?? "none"
-        guard scaling == "none" else { throw InferenceError.unsupportedFeature("RoPE scaling of type \"\(scaling)\"") }
-        for key in ["llama.rope.scaling.factor", "llama.rope.scale_linear"] {
-            let factor = try keys.floatIfPresent(key) ?? 1
-            guard factor == 1 || factor == 0 else { throw InferenceError.unsupportedFeature("RoPE scaling (\(key))") }
+    private func checkFeatures(_ keys: GGUFMetadata, _ name: String) throws {
+        if case .yarn = ropeScaling, ropeTheta <= 1 {
+            throw InferenceError.invalidConfiguration(
+                key: "\(name).rope.freq_base", reason: "\(ropeTheta) is not above 1")
         }
-        if file.tensors.contains(where: { $0.name == "rope_freqs.weight" }) {
-            throw InferenceError.unsupportedFeature("RoPE scaling by frequency factors (tensor rope_freqs.weight)")
+        let experts = "\(name).expert_count"
+        guard try (keys.intIfPresent(experts) ?? 0) == 0 else {
+            throw InferenceError.unsupportedFeature("a mixture of experts (\(experts))")
         }
-        for (key, what) in [
-            ("llama.expert_count", "a mixture of experts"),
-            ("llama.attention.sliding_window", "sliding-window attention"),
-        ] where try (keys.intIfPresent(key) ?? 0) != 0 {
-            throw InferenceError.unsupportedFeature("\(what) (\(key))")
+        // A window that no context outgrows changes nothing.
+        let window = "\(name).attention.sliding_window"
+        let tokens = try keys.intIfPresent(window) ?? 0
+        guard tokens == 0 || tokens >= contextLength else {
+            throw InferenceError.unsupportedFeature("sliding-window attention (\(window))")
         }
     }
 }

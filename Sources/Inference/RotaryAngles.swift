@@ -5,20 +5,19 @@ import Kernels
     import Glibc
 #endif
 
-/// Cosines and sines of the rotary position embedding (Su et al., RoFormer, section 3.2.2): pair i of a head turns by
-/// `position · theta^(-2i / d)`. Computed in fp32 in the order of the reference implementation, whose rounding at large
-/// positions a model has been trained with; each position once, when it is first asked for. One caller at a time.
+/// Cosines and sines of the rotary position embedding: pair i of a head turns by its frequency times the position. Each
+/// position is computed once, when it is first asked for. One caller at a time.
 final class RotaryAngles {
-    private let frequencies: [Float]
+    private let frequencies: RotaryFrequencies
     private let contextLength: Int
     /// `[cosines | sines]` of the positions below ``known``. Address space for the whole context, memory as far as it is used.
     private let table: ReservedMemory
     private var known = 0
 
-    init(headDimension: Int, theta: Float, contextLength: Int) throws(KernelError) {
-        frequencies = (0..<headDimension / 2).map { 1 / powf(theta, Float(2 * $0) / Float(headDimension)) }
+    init(_ frequencies: RotaryFrequencies, contextLength: Int) throws(KernelError) {
+        self.frequencies = frequencies
         self.contextLength = contextLength
-        table = try ReservedMemory(count: contextLength * headDimension * MemoryLayout<Float>.stride)
+        table = try ReservedMemory(count: contextLength * 2 * frequencies.radians.count * MemoryLayout<Float>.stride)
     }
 
     /// Writes `[cosines | sines]` for a position of the context, as many elements as a head has.
@@ -29,16 +28,16 @@ final class RotaryAngles {
     }
 
     private func angles(of position: Int) -> UnsafeMutableBufferPointer<Float> {
-        let count = 2 * frequencies.count
+        let count = 2 * frequencies.radians.count
         return UnsafeMutableBufferPointer(start: table.floats() + position * count, count: count)
     }
 
     private func compute() {
-        let row = angles(of: known), half = frequencies.count
+        let row = angles(of: known), half = frequencies.radians.count
         for i in 0..<half {
-            let angle = Float(known) * frequencies[i]
-            row[i] = cosf(angle)
-            row[half + i] = sinf(angle)
+            let angle = Float(known) * frequencies.radians[i]
+            row[i] = cosf(angle) * frequencies.magnitude
+            row[half + i] = sinf(angle) * frequencies.magnitude
         }
         known += 1
     }

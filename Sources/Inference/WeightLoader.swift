@@ -17,23 +17,36 @@ struct WeightLoader {
         let outputs: Int
         /// Elements of a head whose rows are stored in rotary pairs, to be put in halves; nil: rows stay where they are.
         var rotaryHead: Int?
+
+        /// Which row of the tensor becomes the layer's row.
+        func source(_ row: Int) -> Int { rotaryHead.map { WeightLoader.pairedRow(row, head: $0) } ?? row }
     }
 
     init(file: GGUFFile, configuration: ModelConfiguration, form: WeightForm) throws {
         self.file = file
         self.configuration = configuration
         self.form = form
-        try Self.checkNames(file, layers: configuration.layers)
+        try Self.checkNames(file, configuration)
         let largest = file.tensors.map(\.elementCount).max() ?? 0
         let (bytes, overflow) = largest.multipliedReportingOverflow(by: MemoryLayout<Float>.stride)
         guard !overflow else { throw InferenceError.kernel(.outOfMemory(bytes: Int.max, code: 12)) }
         room = try ReservedMemory(count: bytes)
     }
 
-    /// A norm's weight.
-    func vector(_ name: String) throws -> [Float] {
-        let tensor = try tensor(name, shape: [configuration.hidden])
-        return Array(try values(of: tensor))
+    /// A norm's weight or a bias.
+    func vector(_ name: String, count: Int) throws -> [Float] {
+        Array(try values(of: try tensor(name, shape: [count])))
+    }
+
+    /// The divisors of the rotary frequencies, empty where the file has none.
+    func rotaryFactors() throws -> [Float] {
+        let name = "rope_freqs.weight"
+        guard file.tensors.contains(where: { $0.name == name }) else { return [] }
+        let factors = try vector(name, count: configuration.headDimension / 2)
+        guard factors.allSatisfy({ $0 > 0 }) else {
+            throw InferenceError.invalidConfiguration(key: name, reason: "a factor is not positive")
+        }
+        return factors
     }
 
     /// A layer from the hidden state.
@@ -44,7 +57,10 @@ struct WeightLoader {
     /// A layer whose outputs are those of several tensors, one after another.
     func linear(parts: [Part], inputs: Int) throws -> LinearWeight {
         let tensors = try parts.map { try tensor($0.name, shape: [inputs, $0.outputs]) }
-        if form == .native, let type = Self.commonType(of: tensors), inputs % QuantizedType.blockLength == 0 {
+        if form == .native, inputs % QuantizedType.blockLength == 0 {
+            guard let type = Self.commonType(of: tensors) else {
+                return .quantized(try requantized(parts, tensors, inputs: inputs))
+            }
             return .quantized(try quantized(parts, tensors, type: type, inputs: inputs))
         }
         let matrix = try PackedMatrix(inputs: inputs, outputs: parts.reduce(0) { $0 + $1.outputs })
@@ -52,7 +68,7 @@ struct WeightLoader {
         for (part, tensor) in zip(parts, tensors) {
             let values = try values(of: tensor)
             for row in 0..<part.outputs {
-                let source = part.rotaryHead.map { Self.pairedRow(row, head: $0) } ?? row
+                let source = part.source(row)
                 matrix.setRow(
                     first + row, UnsafeBufferPointer(rebasing: values[source * inputs..<(source + 1) * inputs]))
             }
@@ -74,7 +90,7 @@ struct WeightLoader {
         let rowBytes = inputs / QuantizedType.blockLength * type.blockBytes
         let rows = zip(parts, tensors).flatMap { part, tensor in
             (0..<part.outputs).map { row in
-                let source = part.rotaryHead.map { Self.pairedRow(row, head: $0) } ?? row
+                let source = part.source(row)
                 return UnsafeRawBufferPointer(rebasing: tensor.bytes[source * rowBytes..<(source + 1) * rowBytes])
             }
         }
@@ -109,15 +125,16 @@ struct WeightLoader {
     }
 
     /// A tensor that the forward pass would ignore (a bias, an expert, a second norm) would make its results wrong.
-    private static func checkNames(_ file: GGUFFile, layers: Int) throws {
-        let parts: Set<Substring> = [
-            "attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_norm", "ffn_gate", "ffn_up", "ffn_down",
-        ]
-        let globals: Set<String> = ["token_embd.weight", "output_norm.weight", "output.weight"]
+    private static func checkNames(_ file: GGUFFile, _ configuration: ModelConfiguration) throws {
+        let parts = configuration.architecture.extraTensors.union([
+            "attn_norm.weight", "attn_q.weight", "attn_k.weight", "attn_v.weight", "attn_output.weight",
+            "ffn_norm.weight", "ffn_gate.weight", "ffn_up.weight", "ffn_down.weight",
+        ])
+        let globals: Set<String> = ["token_embd.weight", "output_norm.weight", "output.weight", "rope_freqs.weight"]
         for tensor in file.tensors where !globals.contains(tensor.name) {
-            let fields = tensor.name.split(separator: ".", omittingEmptySubsequences: false)
-            let known = fields.count == 4 && fields[0] == "blk" && fields[3] == "weight" && parts.contains(fields[2])
-            guard known, let layer = Int(fields[1]), (0..<layers).contains(layer) else {
+            let fields = tensor.name.split(separator: ".", maxSplits: 2, omittingEmptySubsequences: false)
+            let known = fields.count == 3 && fields[0] == "blk" && parts.contains(String(fields[2]))
+            guard known, let layer = Int(fields[1]), (0..<configuration.layers).contains(layer) else {
                 throw InferenceError.unsupportedFeature("the tensor \(tensor.name)")
             }
         }

@@ -40,7 +40,9 @@ public enum GGMLType: UInt32, CaseIterable, Sendable {
     case q1_0 = 41
 
     /// The types that ``GGUFTensor/dequantize(into:)`` can read.
-    public static let readable: [GGMLType] = [.f32, .f16, .q8_0, .q4_0, .q4_1]
+    public static let readable: [GGMLType] = [
+        .f32, .f16, .bf16, .q8_0, .q4_0, .q4_1, .q5_0, .q5_1, .q2_K, .q3_K, .q4_K, .q5_K, .q6_K,
+    ]
 
     /// The name of the type in capitals, such as `Q4_1`.
     public var name: String { "\(self)".uppercased() }

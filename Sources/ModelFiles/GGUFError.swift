@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// What is wrong with a GGUF file, in which file, in a plain sentence.
+/// What is wrong with a model's file, in which file, in a plain sentence.
 public struct GGUFError: Error, Equatable, Sendable, CustomStringConvertible {
     /// The kinds of failure that a caller may want to tell apart.
     public enum Reason: Equatable, Sendable {
@@ -24,6 +24,8 @@ public struct GGUFError: Error, Equatable, Sendable, CustomStringConvertible {
         case missingTensor(String)
         /// A tensor has an element type that cannot be read yet.
         case unsupportedType(tensor: String, type: GGMLType)
+        /// The file needs something that is not implemented; carries the sentence that says what.
+        case unsupported(String)
         /// The destination given to a dequantisation has the wrong number of elements.
         case wrongDestination(tensor: String, needed: Int, given: Int)
     }
@@ -65,6 +67,8 @@ public struct GGUFError: Error, Equatable, Sendable, CustomStringConvertible {
         case .unsupportedType(let tensor, let type):
             "tensor “\(tensor)” is stored as \(type.name), which cannot be read yet; "
                 + "use a model in \(GGMLType.readable.map(\.name).joined(separator: ", "))"
+        case .unsupported(let sentence):
+            "\(sentence), which cannot be read; convert the model to F32, F16 or BF16"
         case .wrongDestination(let tensor, let needed, let given):
             "tensor “\(tensor)” has \(needed) values but the destination has room for \(given)"
         }

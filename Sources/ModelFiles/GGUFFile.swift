@@ -2,23 +2,24 @@
 import Crypto
 import Synchronization
 
-/// A GGUF model file (versions 2 and 3, little-endian), mapped into memory.
+/// A model in GGUF format (versions 2 and 3, little-endian), mapped into memory: one file, or a split one's parts, which
+/// are found by the first's name.
 ///
 /// The file is untrusted. Opening it checks every count, length, type and offset, so that whatever is handed out lies
 /// inside the file; memory taken is bounded by the size of the file, not by what the file announces.
 public final class GGUFFile: Sendable {
-    /// The path that the file was opened by.
+    /// The path that the file, or the first part, was opened by.
     public let path: String
     /// The version of the format, 2 or 3.
     public let version: Int
-    /// The size of the file in bytes.
+    /// The size of all parts in bytes.
     public let size: Int
-    /// The key-value part.
+    /// The key-value part; a split model's is in its first file.
     public let metadata: GGUFMetadata
     /// All tensors, in the order of the file.
     public let tensors: [GGUFTensor]
 
-    private let file: MappedFile
+    private let files: [MappedFile]
     private let indexByName: [String: Int]
     private let cachedDigest = Mutex<String?>(nil)
 
@@ -26,19 +27,24 @@ public final class GGUFFile: Sendable {
     ///
     /// - Throws: ``GGUFError`` where the file cannot be read, is not GGUF, or contradicts itself.
     public init(path: String) throws(GGUFError) {
-        let file = try MappedFile(path: path)
-        var cursor = GGUFCursor(file: file)
-        let header = try GGUFHeader(&cursor)
-        let values = try cursor.keyValues(header.keyCount)
-        let metadata = GGUFMetadata(file: file, values: values)
-        let tensors = try cursor.tensors(header.tensorCount, alignment: metadata.alignment(file.path))
+        let parts = try GGUFPart.all(path: path)
+        var tensors: [GGUFTensor] = []
+        var indexByName: [String: Int] = [:]
+        for part in parts {
+            for tensor in part.tensors {
+                guard indexByName.updateValue(tensors.count, forKey: tensor.name) == nil else {
+                    throw GGUFError(path: path, reason: .malformed("the tensor “\(tensor.name)” appears twice"))
+                }
+                tensors.append(tensor)
+            }
+        }
         self.path = path
-        self.version = header.version
-        self.size = file.bytes.count
-        self.file = file
-        self.metadata = metadata
-        self.tensors = tensors.list
-        self.indexByName = tensors.indexByName
+        self.version = parts[0].version
+        self.files = parts.map(\.file)
+        self.size = files.reduce(0) { $0 + $1.bytes.count }
+        self.metadata = parts[0].metadata
+        self.tensors = tensors
+        self.indexByName = indexByName
     }
 
     /// The tensor of a name.
@@ -49,7 +55,8 @@ public final class GGUFFile: Sendable {
         return tensors[index]
     }
 
-    /// The SHA-256 of the whole file in lower-case hexadecimal. Computed at the first call, which reads the whole file.
+    /// The SHA-256 of the whole file, or of all parts one after another, in lower-case hexadecimal.
+    /// Computed at the first call, which reads them whole.
     public func digest() -> String {
         cachedDigest.withLock { cached in
             if let cached { return cached }
@@ -62,9 +69,11 @@ public final class GGUFFile: Sendable {
     private func computeDigest() -> String {
         let chunk = 1 << 22
         var hash = SHA256()
-        for start in stride(from: 0, to: size, by: chunk) {
-            let end = min(start + chunk, size)
-            hash.update(bufferPointer: UnsafeRawBufferPointer(rebasing: file.bytes[start..<end]))
+        for file in files {
+            for start in stride(from: 0, to: file.bytes.count, by: chunk) {
+                let end = min(start + chunk, file.bytes.count)
+                hash.update(bufferPointer: UnsafeRawBufferPointer(rebasing: file.bytes[start..<end]))
+            }
         }
         let digits = Array("0123456789abcdef".utf8)
         return String(

@@ -36,13 +36,42 @@ public struct GGUFTensor: Sendable {
         else {
             throw error(.wrongDestination(tensor: name, needed: elementCount, given: destination.count))
         }
-        let blocks = elementCount / type.blockLength
+        try decode(input, blocks: elementCount / type.blockLength, into: output)
+    }
+
+    /// Turns one contiguous row, `shape[0]` values, into floats, as ``dequantize(into:)`` does.
+    ///
+    /// - Parameters:
+    ///   - row: Counted through all dimensions but the first.
+    ///   - destination: Room for exactly `shape[0]` values.
+    /// - Throws: ``GGUFError`` where the type cannot be read yet or the destination has another size.
+    public func dequantizeRow(_ row: Int, into destination: UnsafeMutableBufferPointer<Float>) throws(GGUFError) {
+        let length = shape.first ?? 1
+        precondition(row >= 0 && row < elementCount / length, "row out of range")
+        guard destination.count == length, let output = destination.baseAddress, let input = bytes.baseAddress else {
+            throw error(.wrongDestination(tensor: name, needed: length, given: destination.count))
+        }
+        let blocks = length / type.blockLength
+        try decode(input + row * blocks * type.blockBytes, blocks: blocks, into: output)
+    }
+
+    private func decode(_ input: UnsafeRawPointer, blocks: Int, into output: UnsafeMutablePointer<Float>)
+        throws(GGUFError)
+    {
         switch type {
         case .f32: Dequantisation.f32(input, count: blocks, into: output)
         case .f16: Dequantisation.f16(input, count: blocks, into: output)
         case .q8_0: Dequantisation.q8_0(input, blocks: blocks, into: output)
         case .q4_0: Dequantisation.q4_0(input, blocks: blocks, into: output)
         case .q4_1: Dequantisation.q4_1(input, blocks: blocks, into: output)
+        case .bf16: Dequantisation.bf16(input, count: blocks, into: output)
+        case .q5_0: Dequantisation.q5_0(input, blocks: blocks, into: output)
+        case .q5_1: Dequantisation.q5_1(input, blocks: blocks, into: output)
+        case .q2_K: Dequantisation.q2_K(input, blocks: blocks, into: output)
+        case .q3_K: Dequantisation.q3_K(input, blocks: blocks, into: output)
+        case .q4_K: Dequantisation.q4_K(input, blocks: blocks, into: output)
+        case .q5_K: Dequantisation.q5_K(input, blocks: blocks, into: output)
+        case .q6_K: Dequantisation.q6_K(input, blocks: blocks, into: output)
         default: throw error(.unsupportedType(tensor: name, type: type))
         }
         // The pointers above do not keep the mapping alive by themselves.

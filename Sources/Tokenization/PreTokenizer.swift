@@ -15,9 +15,6 @@ enum PreTokenizer: String, CaseIterable, Sendable {
     case qwen2
     case llamaBPE = "llama-bpe"
 
-    /// Whether a word that is in the vocabulary is taken as it is, even where merges would not arrive at it.
-    var takesWholeWords: Bool { self == .llamaBPE }
-
     /// Calls `body` with the byte ranges of all words, in order. They cover the text without gaps.
     ///
     /// - Parameter text: valid UTF-8.

@@ -3,18 +3,24 @@
 /// Turns tokens into text as they come. What it returns never ends inside a character's bytes, and all of it joined is
 /// what decoding all tokens at once gives.
 public struct StreamingDecoder: Sendable {
-    private let vocabulary: Vocabulary
+    private let tokenizer: Tokenizer
+    private var isAtStart = true
     /// The start of a character whose other bytes have not come yet, at most 3 bytes.
     private var pending: [UInt8] = []
 
     /// Starts with nothing decoded.
-    public init(_ tokenizer: Tokenizer) { vocabulary = tokenizer.vocabulary }
+    public init(_ tokenizer: Tokenizer) { self.tokenizer = tokenizer }
 
     /// Takes one token.
     ///
     /// - Returns: the text that is certain now; invalid bytes in it are U+FFFD.
     public mutating func append(_ token: TokenID) -> String {
-        pending += vocabulary.bytes(of: token)
+        var bytes = tokenizer.vocabulary.bytes(of: token)
+        if isAtStart, let first = bytes.first {
+            isAtStart = false
+            bytes = bytes.dropFirst(tokenizer.addedSpaces(first))
+        }
+        pending += bytes
         let whole = pending.count - Self.unfinishedLength(pending)
         let text = String(decoding: pending[..<whole], as: UTF8.self)
         pending.removeSubrange(..<whole)

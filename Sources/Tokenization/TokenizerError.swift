@@ -2,7 +2,7 @@
 
 /// Why a tokenizer or chat template cannot be made from a model file, or a prompt cannot be encoded.
 public enum TokenizerError: Error, Equatable, Sendable, CustomStringConvertible {
-    /// The file's tokenizer is of another kind than byte-level BPE.
+    /// The file's tokenizer is of another kind than byte-level or SentencePiece BPE.
     case unsupportedModel(path: String, model: String)
     /// The file names a pre-tokenizer that is not known.
     case unsupportedPreTokenizer(path: String, name: String)
@@ -19,7 +19,8 @@ public enum TokenizerError: Error, Equatable, Sendable, CustomStringConvertible 
     public var description: String {
         switch self {
         case .unsupportedModel(let path, let model):
-            "\(path): the tokenizer is of the kind “\(model)”; use a model with a byte-level BPE tokenizer (“gpt2”)"
+            "\(path): the tokenizer is of the kind “\(model)”; use a model with byte-level BPE (“gpt2”) or "
+                + "SentencePiece BPE (“llama”)"
         case .unsupportedPreTokenizer(let path, let name):
             "\(path): the pre-tokenizer “\(name)” is not supported; use a model with one of "
                 + PreTokenizer.allCases.map(\.rawValue).joined(separator: ", ")

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import ModelFiles
 
-/// The tokens of a byte-level BPE vocabulary: the bytes each stands for, and which are control tokens.
+/// The tokens of a vocabulary: the bytes each stands for, and which are control tokens.
 final class Vocabulary: Sendable {
     /// What the format says about a token; raw values are its own.
     enum Kind: UInt8 {
@@ -13,7 +12,32 @@ final class Vocabulary: Sendable {
         case byte = 6
     }
 
+    /// How the bytes of tokens are written.
+    enum Spelling {
+        /// In the stand-ins of ``ByteAlphabet``.
+        case byteLevel
+        /// As text, with U+2581 for a space, and `<0x00>` for tokens of bytes.
+        case sentencePiece
+
+        /// Adds the bytes that a token's text stands for.
+        ///
+        /// - Returns: false where a character is outside the alphabet; then nothing is added.
+        func append(_ text: Substring, to bytes: inout [UInt8]) -> Bool {
+            if self == .byteLevel { return ByteAlphabet.append(text, to: &bytes) }
+            for scalar in text.unicodeScalars {
+                if scalar == "\u{2581}" {
+                    bytes.append(UInt8(ascii: " "))
+                } else {
+                    bytes += UTF8.encode(scalar) ?? .init()
+                }
+            }
+            return true
+        }
+    }
+
     let count: Int
+    /// The tokens of single bytes of SentencePiece, nil where any is missing.
+    let byteTokens: [TokenID]?
     /// The control tokens, and those that the model's makers added to the vocabulary, by their text.
     let controlTokens: [String: TokenID]
 
@@ -25,23 +49,30 @@ final class Vocabulary: Sendable {
     /// The tokens that text can become, by their bytes.
     private let words: HashedIndex
 
-    /// Reads the vocabulary of a file.
-    init(file: GGUFFile) throws {
-        let tokens = try file.metadata.strings("tokenizer.ggml.tokens")
-        let kinds = try Self.kinds(file, count: tokens.count)
+    init(_ definition: TokenizerDefinition) throws {
+        let tokens = definition.tokens, spelling = definition.spelling
+        let kinds = tokens.map(\.kind)
         guard !tokens.isEmpty, tokens.count <= Int(Int32.max) / 4 else {
-            throw TokenizerError.malformedVocabulary(path: file.path, "the vocabulary has \(tokens.count) tokens")
+            throw definition.malformed("the vocabulary has \(tokens.count) tokens")
         }
         var bytes: [UInt8] = []
         var starts = [0]
         var words = HashedIndex(capacity: tokens.count)
         var controlTokens: [String: TokenID] = [:]
+        var byteTokens: [UInt8: TokenID] = [:]
         starts.reserveCapacity(tokens.count + 1)
-        for (id, token) in tokens.enumerated() {
+        for (id, (token, _)) in tokens.enumerated() {
             let start = bytes.count
             let isControl = kinds[id] == .control
+            if kinds[id] == .byte, spelling == .sentencePiece, let byte = Self.byte(token) {
+                byteTokens[byte] = TokenID(id)
+                bytes.append(byte)
+                starts.append(bytes.count)
+                continue
+            }
             if isControl || kinds[id] == .userDefined { controlTokens[token] = TokenID(id) }
-            let isWord = !isControl && ByteAlphabet.append(token[...], to: &bytes)
+            let mayBeWord = spelling == .byteLevel ? !isControl : kinds[id] == .normal || kinds[id] == .userDefined
+            let isWord = mayBeWord && !token.isEmpty && spelling.append(token[...], to: &bytes)
             if !isWord { bytes.append(contentsOf: token.utf8) }
             starts.append(bytes.count)
             guard isWord else { continue }
@@ -58,21 +89,13 @@ final class Vocabulary: Sendable {
         self.kinds = kinds
         self.words = words
         self.controlTokens = controlTokens
+        self.byteTokens = byteTokens.count == 256 ? (UInt8.min...UInt8.max).compactMap { byteTokens[$0] } : nil
     }
 
-    private static func kinds(_ file: GGUFFile, count: Int) throws -> [Kind] {
-        let key = "tokenizer.ggml.token_type"
-        guard let raw = try file.metadata.intsIfPresent(key) else { return Array(repeating: .normal, count: count) }
-        guard raw.count == count else {
-            throw TokenizerError.malformedVocabulary(
-                path: file.path, "the vocabulary has \(count) tokens but \(raw.count) token types")
-        }
-        return try raw.map { value in
-            guard let kind = UInt8(exactly: value).flatMap(Kind.init) else {
-                throw TokenizerError.malformedVocabulary(path: file.path, "a token has the unknown type \(value)")
-            }
-            return kind
-        }
+    /// The byte that a token such as `<0x0A>` stands for.
+    static func byte(_ token: String) -> UInt8? {
+        guard token.utf8.count == 6, token.hasPrefix("<0x"), token.hasSuffix(">") else { return nil }
+        return UInt8(token.dropFirst(3).dropLast(), radix: 16)
     }
 
     /// The token that text of these bytes can become, nil where there is none. Never a control token.
@@ -89,6 +112,9 @@ final class Vocabulary: Sendable {
         }
         return found.map(TokenID.init)
     }
+
+    /// Whether text can become a token. Of several tokens with the same bytes only one can be.
+    func isWord(_ id: TokenID) -> Bool { bytes(of: id).withUnsafeBytes(word) == id }
 
     /// Whether an id is that of a control token.
     func isControl(_ id: TokenID) -> Bool { kinds.indices.contains(Int(id)) && kinds[Int(id)] == .control }

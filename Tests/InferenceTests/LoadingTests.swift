@@ -30,7 +30,7 @@ import Testing
     @Test func namesWhatIsUnsupported() {
         #expect(error { $0.metadata["general.architecture"] = .string("mamba") } == .unsupportedArchitecture("mamba"))
         let changes: [(String, TinyModel.Value)] = [
-            ("llama.rope.scaling.type", .string("yarn")), ("llama.rope.scaling.factor", .float(4)),
+            ("llama.rope.scaling.type", .string("longrope")),
             ("llama.expert_count", .int(8)), ("llama.attention.sliding_window", .int(128)),
             ("llama.rope.dimension_count", .int(8)), ("llama.attention.value_length", .int(32)),
             ("llama.attention.key_length", .int(8)),
@@ -42,7 +42,9 @@ import Testing
             }
             #expect(!text.isEmpty)
         }
-        for name in ["rope_freqs.weight", "blk.0.attn_q.bias", "blk.2.attn_q.weight", "blk.0.ffn_gate_exps.weight"] {
+        for name in [
+            "blk.0.attn_q_norm.weight", "blk.0.attn_q.bias", "blk.2.attn_q.weight", "blk.0.ffn_gate_exps.weight",
+        ] {
             guard case .unsupportedFeature(let text) = error({ $0.tensors[name] = ([4], [1, 1, 1, 1]) }) else {
                 Issue.record("\(name) was accepted")
                 continue
@@ -74,6 +76,40 @@ import Testing
                 }
             }
         }
+    }
+
+    @Test func rotaryScalings() {
+        #expect(error { $0.metadata["llama.rope.scaling.factor"] = .float(4) } == nil)
+        #expect(error { $0.metadata["llama.attention.sliding_window"] = .int(256) } == nil)
+        for factor: Float in [-1, .nan, .infinity] {
+            let refused = error { $0.metadata["llama.rope.scaling.factor"] = .float(factor) }
+            guard case .invalidConfiguration = refused else {
+                Issue.record("the factor \(factor) was accepted")
+                continue
+            }
+        }
+        func yarn(_ context: UInt32, _ change: (inout TinyModel) -> Void = { _ in }) -> InferenceError? {
+            error {
+                $0.metadata["llama.rope.scaling.type"] = .string("yarn")
+                $0.metadata["llama.rope.scaling.factor"] = .float(2)
+                $0.metadata["llama.rope.scaling.original_context_length"] = .int(context)
+                change(&$0)
+            }
+        }
+        #expect(yarn(128) == nil)
+        #expect(yarn(0) != nil)
+        #expect(yarn(128) { $0.metadata["llama.rope.freq_base"] = .float(1) } != nil)
+        #expect(yarn(128) { $0.metadata["llama.rope.scaling.yarn_ext_factor"] = .float(0.5) } != nil)
+    }
+
+    @Test func rotaryFactors() {
+        func factors(_ values: [Float]) -> InferenceError? {
+            error { $0.tensors["rope_freqs.weight"] = ([values.count], values) }
+        }
+        #expect(factors(Array(repeating: 2, count: 8)) == nil)
+        #expect(
+            factors([1, 1, 1, 1]) == .wrongShape(tensor: "rope_freqs.weight", expected: [8], found: [4]))
+        for wrong: Float in [0, -1, .nan] { #expect(factors(Array(repeating: wrong, count: 8)) != nil) }
     }
 
     @Test func wrongShapesAndValues() {

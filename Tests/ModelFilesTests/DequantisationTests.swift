@@ -5,7 +5,10 @@ import Testing
 @testable import ModelFiles
 
 @Suite struct DequantisationTests {
-    @Test(arguments: ["f32", "f16", "q4_0", "q4_1", "q8_0", "q4_0_random", "q4_1_random", "q8_0_random"])
+    @Test(arguments: [
+        "f32", "f16", "q4_0", "q4_1", "q8_0", "q4_0_random", "q4_1_random", "q8_0_random", "bf16", "q5_0", "q5_1",
+        "q5_0_random", "q5_1_random", "q2_k_random", "q3_k_random", "q4_k_random", "q5_k_random", "q6_k_random",
+    ])
     func agreesWithTheReferenceToTheBit(_ name: String) throws {
         let file = try GGUFFile(path: golden.appendingPathComponent("\(name).gguf").path)
         let values = try file.tensor(named: "t").dequantized()
@@ -30,11 +33,13 @@ import Testing
     }
 
     @Test func otherTypesAreReportedByName() throws {
-        let tensor = try GGUFFile(path: golden.appendingPathComponent("metadata.gguf").path).tensor(named: "third")
-        #expect(tensor.type == .q5_1)
+        var builder = GGUFBuilder(tensors: 1)
+        builder.tensor("third", shape: [32], type: GGMLType.iq4_NL.rawValue)
+        builder.data(Array(repeating: 0, count: 18))
+        let tensor = try open(builder.bytes).tensors[0]
         let error = #expect(throws: GGUFError.self) { try tensor.dequantized() }
-        #expect(error?.reason == .unsupportedType(tensor: "third", type: .q5_1))
-        #expect(error?.description.contains("Q5_1") == true)
+        #expect(error?.reason == .unsupportedType(tensor: "third", type: .iq4_NL))
+        #expect(error?.description.contains("IQ4_NL") == true)
         #expect(throws: GGUFError.self) {
             var room = [Float](repeating: 0, count: tensor.elementCount)
             try room.withUnsafeMutableBufferPointer { try tensor.dequantize(into: $0) }

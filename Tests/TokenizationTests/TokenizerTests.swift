@@ -103,7 +103,8 @@ import Testing
 
     @Test func longWordsAreMergedAsTheDefinitionSays() throws {
         let tokenizer = try TestModel.load().tokenizer
-        let merges = try MergeTable(file: TestModel.load().file, vocabulary: tokenizer.vocabulary)
+        let merges = try MergeTable(
+            TokenizerDefinition(file: TestModel.load().file), vocabulary: tokenizer.vocabulary)
         var merger = WordMerger(merges: merges)
         var random = SplitMix(state: 5)
         for length in [2, 3, 47, 48, 49, 50, 51, 100, 300] {

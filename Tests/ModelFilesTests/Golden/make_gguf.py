@@ -6,7 +6,9 @@ Run from this folder:
     /tmp/golden/bin/python make_gguf.py
 
 For each type there is NAME.gguf with one tensor `t` and NAME.f32 with the expected values, little-endian.
-`f16.gguf` has every 64th bit pattern, so subnormals, infinities and NaNs are among them.
+`f16.gguf` and `bf16.gguf` have every 64th bit pattern, so subnormals, infinities and NaNs are among them.
+`normal.f32` are the values that `q8_0.gguf` was quantised from.
+`split-0000N-of-00003.gguf` are one model in three files.
 `q4_1.sha256` is that file's digest.
 `metadata.gguf` has a key of every type; the tests spell out what it holds. Everything is deterministic.
 """
@@ -14,6 +16,7 @@ For each type there is NAME.gguf with one tensor `t` and NAME.f32 with the expec
 import hashlib
 
 import numpy as np
+from gguf import GGML_QUANT_SIZES
 from gguf import GGMLQuantizationType as Type
 from gguf import GGUFValueType, GGUFWriter, quants
 
@@ -38,13 +41,27 @@ def store(name, data, kind):
 
 def random_blocks(random, kind, rows, blocks):
     """Blocks with random quants and finite random scales, tiny and huge ones among them."""
-    size = {Type.Q4_0: 18, Type.Q4_1: 20, Type.Q8_0: 34}[kind]
-    halves = 2 if kind == Type.Q4_1 else 1
+    size = GGML_QUANT_SIZES[kind][1]
+    halves = 2 if kind in (Type.Q4_1, Type.Q5_1, Type.Q2_K, Type.Q4_K, Type.Q5_K) else 1
     data = random.integers(0, 256, (rows * blocks, size), dtype=np.uint8)
     scales = random.integers(0, 65536, (rows * blocks, halves), dtype=np.uint16)
     scales = np.where(scales & 0x7C00 == 0x7C00, scales & 0x83FF, scales)
-    data[:, : halves * 2] = scales.astype("<u2").view(np.uint8)
+    # These K-quants keep their scales behind the codes.
+    first = size - halves * 2 if kind in (Type.Q2_K, Type.Q3_K, Type.Q6_K) else 0
+    data[:, first : first + halves * 2] = scales.astype("<u2").view(np.uint8)
     return data.reshape(rows, blocks * size)
+
+
+def split(normal):
+    """A model in three files, by the package's own writer, whose first file has the keys and no tensor."""
+    writer = GGUFWriter("split.gguf", "test", split_max_tensors=2, small_first_shard=True)
+    writer.add_string("test.text", "in parts")
+    for index in range(3):
+        writer.add_tensor(f"t{index}", normal + index)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
 
 
 def main():
@@ -76,6 +93,17 @@ def main():
         writer.add_array("test.ints", [1, -2, 3])
         writer.add_array("test.floats", [0.5, -2.25])
         writer.add_array("test.bools", [True, False])
+
+    # From here on with a generator of their own, so that the files above stay as they are.
+    later = np.random.default_rng(20261124)
+    store("bf16", np.arange(0, 65536, 64, dtype="<u2").view(np.uint8).reshape(8, 256), Type.BF16)
+    for kind in (Type.Q5_0, Type.Q5_1):
+        store(kind.name.lower(), quants.quantize(normal, kind), kind)
+    for kind in (Type.Q5_0, Type.Q5_1, Type.Q2_K, Type.Q3_K, Type.Q4_K, Type.Q5_K, Type.Q6_K):
+        store(f"{kind.name.lower()}_random", random_blocks(later, kind, 3, 4), kind)
+
+    normal.astype("<f4").tofile("normal.f32")
+    split(normal)
 
     write(
         "metadata",

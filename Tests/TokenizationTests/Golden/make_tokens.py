@@ -253,4 +253,5 @@ def main():
     write_chats(reader, tokenizer)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,11 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// The tensor descriptions of a file, checked against the data that follows them.
-struct GGUFTensorTable {
-    var list: [GGUFTensor] = []
-    var indexByName: [String: Int] = [:]
-}
-
 /// A description as it stands in the file, before its data's place is known.
 private struct GGUFTensorInfo {
     var name: String
@@ -21,22 +15,19 @@ extension GGUFCursor {
     private static let maximumDimensions = 4
 
     /// Reads all descriptions; the cursor must stand at the first. `alignment` is in bytes and a power of two.
-    mutating func tensors(_ count: Int, alignment: Int) throws(GGUFError) -> GGUFTensorTable {
+    mutating func tensors(_ count: Int, alignment: Int) throws(GGUFError) -> [GGUFTensor] {
         var infos: [GGUFTensorInfo] = []
         for index in 0..<count { infos.append(try tensorInfo(index)) }
         let dataStart = (offset + alignment - 1) & ~(alignment - 1)
-        var table = GGUFTensorTable()
+        var tensors: [GGUFTensor] = []
         for info in infos {
             let range = try dataRange(info, dataStart: dataStart, alignment: alignment)
-            guard table.indexByName.updateValue(table.list.count, forKey: info.name) == nil else {
-                throw malformed("the tensor “\(info.name)” appears twice")
-            }
-            table.list.append(
+            tensors.append(
                 GGUFTensor(
                     name: info.name, shape: info.shape, type: info.type, elementCount: info.elementCount, file: file,
                     range: range))
         }
-        return table
+        return tensors
     }
 
     private mutating func tensorInfo(_ index: Int) throws(GGUFError) -> GGUFTensorInfo {
