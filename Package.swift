@@ -28,6 +28,7 @@ let package = Package(
         .target(
             name: "Engine",
             dependencies: ["Inference", "Tokenization", .product(name: "DequeModule", package: "swift-collections")]),
+        .target(name: "Evaluation", dependencies: ["Inference", "Kernels", "Tokenization"]),
         .target(
             name: "PostgreSQL",
             dependencies: [
@@ -52,7 +53,7 @@ let package = Package(
         .executableTarget(
             name: "deltakv",
             dependencies: [
-                "Service", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "Evaluation", "Service", .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]),
@@ -66,6 +67,7 @@ let package = Package(
         .testTarget(name: "TokenizationTests", dependencies: ["Tokenization"], exclude: ["Golden"]),
         .testTarget(name: "InferenceTests", dependencies: ["Inference"], exclude: ["Golden"]),
         .testTarget(name: "EngineTests", dependencies: ["Engine"]),
+        .testTarget(name: "EvaluationTests", dependencies: ["Evaluation"]),
         .testTarget(name: "PostgreSQLTests", dependencies: ["PostgreSQL", "TestSupport"]),
         .testTarget(name: "DatabaseTests", dependencies: ["Database", "TestSupport"]),
         .testTarget(name: "JobQueueTests", dependencies: ["JobQueue", "Database", "TestSupport"]),

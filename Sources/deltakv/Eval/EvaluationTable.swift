@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Evaluation
+import Foundation
+
+/// The reports as a table to read.
+struct EvaluationTable {
+    let reports: [PolicyReport]
+
+    var text: String {
+        guard let first = reports.first else { return "" }
+        let header = ["policy", "history", "memory", "disk", "perplexity", "(exact)", "KL", "± s.e.", "same top-1"]
+        let rows = reports.flatMap { report in report.byHistory.map { row(report.policy, $0) } }
+        return "Texts: \(first.documents.joined(separator: ", "))\n" + Self.aligned([header] + rows)
+    }
+
+    private func row(_ policy: String, _ report: PolicyReport.HistoryReport) -> [String] {
+        let figures = report.figures, divergence = figures.divergence
+        return [
+            policy, "\(report.history)", percent(figures.kvRatio), percent(figures.kvRatioDisk),
+            fixed(divergence.perplexity, 3), fixed(divergence.exactPerplexity, 3), fixed(divergence.mean, 5),
+            fixed(divergence.standardError, 5), fixed(divergence.agreement, 4),
+        ]
+    }
+
+    /// Columns side by side, the first to the left and the others to the right.
+    static func aligned(_ rows: [[String]]) -> String {
+        let widths = (rows.first ?? []).indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
+        return rows.map { row in
+            zip(row, widths).enumerated().map { column, cell in
+                let space = String(repeating: " ", count: cell.1 - cell.0.count)
+                return column == 0 ? cell.0 + space : space + cell.0
+            }.joined(separator: "  ") + "\n"
+        }.joined()
+    }
+
+    private func percent(_ ratio: Double) -> String { fixed(ratio * 100, 1) + " %" }
+
+    private func fixed(_ value: Double, _ digits: Int) -> String { String(format: "%.\(digits)f", value) }
+}
