@@ -18,13 +18,19 @@ public protocol CachePolicy: Sendable {
 public struct CompressedHistory: Sendable {
     /// All bytes that are kept.
     public var bytes: CacheBytes
-    /// Turns a layer's exact rows into the rows as they come back from the compressed form, in place. Called at most once a
-    /// layer, from several threads for different layers.
-    public var restore: @Sendable (_ layer: Int, _ rows: Matrix) -> Void
+    /// Turns a layer's exact rows into the rows as they come back from the compressed form, in place. Called once a layer,
+    /// from several threads for different layers. Nil where rows stay exact.
+    public var restore: (@Sendable (_ layer: Int, _ rows: Matrix) -> Void)?
+    /// Chooses what later tokens attend to; nil where they attend to all of the history.
+    public var selector: (any TokenSelector)?
 
-    /// A compressed history whose tokens are all attended to.
-    public init(bytes: CacheBytes, restore: @escaping @Sendable (_ layer: Int, _ rows: Matrix) -> Void) {
+    /// A compressed history.
+    public init(
+        bytes: CacheBytes, selector: (any TokenSelector)? = nil,
+        restore: (@Sendable (_ layer: Int, _ rows: Matrix) -> Void)? = nil
+    ) {
         self.bytes = bytes
+        self.selector = selector
         self.restore = restore
     }
 }

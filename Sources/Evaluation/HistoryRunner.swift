@@ -17,6 +17,11 @@ public final class HistoryRunner {
     let threads: ThreadPool
     /// Pages of a whole context.
     let pages: [PageID]
+    private let instructionSet: InstructionSet
+    /// Attention to a part of the history, while a policy that selects is installed.
+    private var selected: SelectedAttention?
+    /// Tokens of the history that is installed.
+    private var history = 0
 
     /// A runner for one sequence of up to the model's context length.
     ///
@@ -27,7 +32,9 @@ public final class HistoryRunner {
         shape = CacheShape(model.configuration)
         let count = KVPool.pages(forTokens: model.configuration.contextLength)
         let pool = try KVPool(configuration: model.configuration, dataType: .float32, pageCount: count)
-        pass = try ForwardPass(model: model, pool: pool, threads: threads, maxRows: Self.stepTokens)
+        instructionSet = try InstructionSet.fromEnvironment()
+        pass = try ForwardPass(
+            model: model, pool: pool, threads: threads, maxRows: Self.stepTokens, instructionSet: instructionSet)
         pages = pool.allocate(count) ?? []
     }
 
@@ -40,6 +47,7 @@ public final class HistoryRunner {
         _ tokens: ArraySlice<Int32>, recorder: HistoryRecorder, scored: [Range<Int>] = [],
         logits: (_ position: Int, UnsafeBufferPointer<Float>) throws -> Void = { _, _ in }
     ) throws {
+        selected = nil
         pass.tap = recorder
         defer { pass.tap = nil }
         let cuts = Set(scored.flatMap { [$0.lowerBound, $0.upperBound] }).filter { $0 < tokens.count }
@@ -60,38 +68,56 @@ public final class HistoryRunner {
     }
 
     /// Puts a compressed history in the place of the exact one.
+    ///
+    /// - Throws: `KernelError` if memory is refused.
     public func install(_ compressed: CompressedHistory, of history: History) throws(KernelError) {
         let group = min(threads.threads, shape.layers), size = history.count * shape.rowWidth
         let memory = try ReservedMemory(count: group * size * 4)
         nonisolated(unsafe) let scratch = (0..<group).map {
             Matrix(memory.floats() + $0 * size, rows: history.count, columns: shape.rowWidth)
         }
+        try select(with: compressed.selector, of: history)
         for first in stride(from: 0, to: shape.layers, by: group) {
             let count = min(group, shape.layers - first)
             threads.run(count: count) { index in
                 let exact = history.rows(layer: first + index)
                 scratch[index].base.update(from: exact.base, count: size)
-                compressed.restore(first + index, scratch[index])
+                compressed.restore?(first + index, scratch[index])
             }
             for index in 0..<count { store(scratch[index], layer: first + index) }
         }
+    }
+
+    private func select(with selector: (any TokenSelector)?, of history: History) throws(KernelError) {
+        self.history = history.count
+        selected = nil
+        guard let selector else { return }
+        selected = try SelectedAttention(
+            shape: shape, threads: threads, instructionSet: instructionSet, selector: selector, history: history.count,
+            later: model.configuration.contextLength - history.count + Self.stepTokens)
     }
 
     private func store(_ rows: Matrix, layer: Int) {
         for first in stride(from: 0, to: rows.rows, by: Self.stepTokens) {
             let count = min(Self.stepTokens, rows.rows - first)
             let piece = Matrix(rows.base + first * rows.stride, rows: count, columns: rows.columns, stride: rows.stride)
-            pass.store(piece, layer: layer, position: first, pages: pages)
+            let rotated = pass.store(piece, layer: layer, position: first, pages: pages)
+            selected?.load(rotated, layer: layer, position: first)
         }
+        selected?.prepare(layer: layer)
     }
 
-    /// Computes tokens over what lies in the pages before them and hands over the logits after each.
+    /// Computes tokens over what lies before them and hands over the logits after each.
     public func score(
         _ tokens: ArraySlice<Int32>, position: Int, logits: (_ position: Int, UnsafeBufferPointer<Float>) throws -> Void
     ) throws {
         for first in stride(from: 0, to: tokens.count, by: Self.stepTokens) {
             let piece = Array(tokens.dropFirst(first).prefix(Self.stepTokens))
             let segment = Segment(tokens: piece, position: position + first, pages: pages, wantsLogits: true)
+            selected?.spans = [
+                .init(row: 0, count: piece.count, slot: position + first, start: history)
+            ]
+            if let selected { pass.tap = selected }
             try pass.runAll([segment]) { try logits(position + first + $1, $2) }
         }
     }
