@@ -121,4 +121,39 @@ public final class HistoryRunner {
             try pass.runAll([segment]) { try logits(position + first + $1, $2) }
         }
     }
+
+    /// Computes several continuations of one history, which do not see each other, and hands over the logits after each token.
+    ///
+    /// - Parameters:
+    ///   - continuations: Each of at most ``stepTokens`` tokens.
+    ///   - position: Tokens of the history, a whole number of KV pages.
+    ///   - logits: Called with the continuation's index and the token's index in it.
+    func scoreApart(
+        _ continuations: [ArraySlice<Int32>], position: Int,
+        logits: (_ index: Int, _ token: Int, UnsafeBufferPointer<Float>) throws -> Void
+    ) throws {
+        precondition(position % KVPool.pageTokens == 0, "continuations would share a page")
+        let shared = pages.prefix(position / KVPool.pageTokens)
+        var first = 0
+        while first < continuations.count {
+            var segments: [Segment] = [], spans: [SelectedAttention.Span] = [], row = 0,
+                free = pages.dropFirst(shared.count)
+            for tokens in continuations[first...] {
+                let own = KVPool.pages(forTokens: tokens.count)
+                guard row + tokens.count <= Self.stepTokens, own <= free.count else { break }
+                segments.append(
+                    Segment(
+                        tokens: Array(tokens), position: position, pages: Array(shared) + Array(free.prefix(own)),
+                        wantsLogits: true))
+                spans.append(.init(row: row, count: tokens.count, slot: position + row, start: position + row))
+                row += tokens.count
+                free = free.dropFirst(own)
+            }
+            precondition(!segments.isEmpty, "a continuation does not fit a step")
+            selected?.spans = spans
+            if let selected { pass.tap = selected }
+            try pass.runAll(segments) { try logits(first + $0, $1, $2) }
+            first += segments.count
+        }
+    }
 }

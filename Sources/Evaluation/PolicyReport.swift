@@ -29,10 +29,16 @@ public struct PolicyReport: Encodable, Sendable {
     public let figures: TextFigures
     /// By length of the history.
     public let byHistory: [HistoryReport]
+    /// Answers, by task; empty where no questions were asked.
+    public let retrieval: [RetrievalTask: RetrievalFigures]
 
     /// Puts a policy's outcomes, of all texts and histories, together.
-    public init(policy: String, documents: [String], outcomes: [TextMeasure.Outcome]) {
+    public init(
+        policy: String, documents: [String], outcomes: [TextMeasure.Outcome],
+        retrieval: [RetrievalTask: RetrievalFigures] = [:]
+    ) {
         self.policy = policy
+        self.retrieval = retrieval
         self.documents = documents
         history = Set(outcomes.map(\.history)).sorted()
         figures = TextFigures(outcomes)
@@ -54,7 +60,59 @@ public struct PolicyReport: Encodable, Sendable {
         try container.encode(history, forKey: .history)
         try container.encode(byHistory, forKey: .byHistory)
         try figures.encode(to: encoder)
+        var answers = encoder.container(keyedBy: FieldName.self)
+        for (task, name) in [(RetrievalTask.lookup, "retrieval"), (.tracing, "tracing")] {
+            guard let figures = retrieval[task] else { continue }
+            try figures.encode(to: &answers, name: name)
+        }
     }
+}
+
+/// A policy's answers beside the exact ones.
+public struct RetrievalFigures: Sendable {
+    /// Under the policy.
+    public private(set) var score = RetrievalScore()
+    /// With the exact history.
+    public private(set) var exact = RetrievalScore()
+    private var bytes = 0
+    private var exactBytes = 0
+
+    /// No answers yet.
+    public init() {}
+
+    /// Adds a context's answers.
+    public mutating func add(_ outcome: RetrievalMeasure.Outcome, exact: RetrievalScore) {
+        score.merge(outcome.score)
+        self.exact.merge(exact)
+        bytes += outcome.bytes.memory
+        exactBytes += outcome.exactBytes
+    }
+
+    /// Bytes in memory, of the f16 cache; contexts are shorter than histories of texts.
+    public var kvRatio: Double { Double(bytes) / Double(exactBytes) }
+
+    fileprivate func encode(to container: inout KeyedEncodingContainer<FieldName>, name: String) throws {
+        func put(_ value: Double, _ suffix: String) throws {
+            try container.encode(value, forKey: FieldName(stringValue: name + suffix))
+        }
+        try put(score.share, "")
+        try put(exact.share, "_exact")
+        try put(score.shareError, "_stderr")
+        try put(score.logLikelihood, "_loglik")
+        try put(exact.logLikelihood, "_loglik_exact")
+        try put(score.logLikelihoodError, "_loglik_stderr")
+        try put(kvRatio, "_kv_ratio")
+        try container.encode(score.questions, forKey: FieldName(stringValue: name + "_questions"))
+    }
+}
+
+/// A field whose name is put together.
+private struct FieldName: CodingKey {
+    let stringValue: String
+    var intValue: Int? { nil }
+
+    init(stringValue: String) { self.stringValue = stringValue }
+    init?(intValue: Int) { nil }
 }
 
 /// Sizes and divergence over several texts or histories.

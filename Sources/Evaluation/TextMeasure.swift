@@ -3,7 +3,7 @@ import Inference
 import Kernels
 
 /// Perplexity, divergence and agreement of the tokens that follow a compressed history, against the exact history.
-public struct TextMeasure {
+public struct TextMeasure: Sendable {
     /// A text, as tokens.
     public struct Document: Sendable {
         /// What it is called in messages.

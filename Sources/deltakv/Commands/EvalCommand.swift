@@ -34,12 +34,18 @@ struct EvalCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("How many of the default texts.", valueName: "n"))
     var documents = 3
 
+    @Option(
+        help: ArgumentHelp(
+            "Questions about hidden keys; half as many about chains of variables. 0 asks none.", valueName: "n"))
+    var retrievalQuestions = 240
+
     @Flag(help: "One line of JSON for each policy.")
     var json = false
 
     func validate() throws {
         guard history.values.allSatisfy({ $0 > 0 }) else { throw ValidationError("--history must be above 0") }
         guard score > 0 else { throw ValidationError("--score must be above 0") }
+        guard retrievalQuestions >= 0 else { throw ValidationError("--retrieval-questions must be at least 0") }
         guard documents > 0 else { throw ValidationError("--documents must be above 0") }
         for name in policy.values { _ = try named(name) }
     }
@@ -57,19 +63,14 @@ struct EvalCommand: AsyncParsableCommand {
         let texts = try EvaluationTexts(files: text, count: documents).texts
         // With int8 products a cache that differs in its last bits already gives a divergence of 0.003.
         let loaded = try await settings.load(more: [.weights: settings.weights ?? "float32"]).loadModel()
+        let evaluation = Evaluation(
+            documents: texts.map { .init(name: $0.name, tokens: loaded.tokenizer.encode($0.text)) },
+            measure: TextMeasure(histories: Array(Set(history.values)).sorted(), score: score),
+            contexts: RetrievalTask.contexts(questions: retrievalQuestions, tokenizer: loaded.tokenizer))
+        var progress = ProgressBar(steps: evaluation.passes(policies: policies.count))
         let runner = try HistoryRunner(model: loaded.model, threads: loaded.threads)
-        let measure = TextMeasure(histories: Array(Set(history.values)).sorted(), score: score)
-        var progress = ProgressBar(steps: texts.count * (1 + measure.histories.count * policies.count))
-        var outcomes: [[TextMeasure.Outcome]] = policies.map { _ in [] }
-        for (name, text) in texts {
-            let document = TextMeasure.Document(name: name, tokens: loaded.tokenizer.encode(text))
-            let found = try measure.run(document, policies: policies, with: runner) { progress.next($0) }
-            for index in policies.indices { outcomes[index] += found[index] }
-        }
+        let reports = try evaluation.run(policies, with: runner) { progress.next($0) }
         progress.finish()
-        let reports = zip(policies, outcomes).map { policy, outcomes in
-            PolicyReport(policy: policy.name, documents: texts.map(\.name), outcomes: outcomes)
-        }
         if json {
             for report in reports { try printJSON(report) }
         } else {

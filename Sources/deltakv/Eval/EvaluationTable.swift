@@ -11,7 +11,25 @@ struct EvaluationTable {
         guard let first = reports.first else { return "" }
         let header = ["policy", "history", "memory", "disk", "perplexity", "(exact)", "KL", "± s.e.", "same top-1"]
         let rows = reports.flatMap { report in report.byHistory.map { row(report.policy, $0) } }
-        return "Texts: \(first.documents.joined(separator: ", "))\n" + Self.aligned([header] + rows)
+        let texts = "Texts: \(first.documents.joined(separator: ", "))\n" + Self.aligned([header] + rows)
+        return texts + RetrievalTask.allCases.map { answers($0) }.joined()
+    }
+
+    private func answers(_ task: RetrievalTask) -> String {
+        let rows = reports.compactMap { report in
+            report.retrieval[task].map { figures in
+                [
+                    report.policy, percent(figures.kvRatio), percent(figures.score.share),
+                    percent(figures.score.shareError),
+                    percent(figures.exact.share), fixed(figures.score.logLikelihood, 3),
+                    fixed(figures.score.logLikelihoodError, 3), fixed(figures.exact.logLikelihood, 3),
+                ]
+            }
+        }
+        guard let questions = reports.first?.retrieval[task]?.score.questions else { return "" }
+        let title = task == .lookup ? "Hidden keys" : "Chains of variables"
+        let header = ["policy", "memory", "right", "± s.e.", "(exact)", "log-likelihood", "± s.e.", "(exact)"]
+        return "\n\(title), \(questions) questions\n" + Self.aligned([header] + rows)
     }
 
     private func row(_ policy: String, _ report: PolicyReport.HistoryReport) -> [String] {
