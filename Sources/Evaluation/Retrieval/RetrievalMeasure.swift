@@ -85,11 +85,9 @@ public struct RetrievalMeasure {
         _ questions: [RetrievalContext.Question], after history: History, _ runner: HistoryRunner
     ) throws -> RetrievalScore {
         var logLikelihoods = questions.map { _ in 0.0 }, isRight = questions.map { _ in true }
-        let continuations = questions.map { ($0.prompt + $0.answer.dropLast())[...] }
-        try runner.scoreApart(continuations, position: history.count) { index, token, logits in
-            let place = token - (questions[index].prompt.count - 1)
-            guard place >= 0 else { return }
-            let answer = Int(questions[index].answer[place])
+        try runner.scoreApart(questions.map { $0.tokens.dropLast() }, position: history.count) { index, token, logits in
+            guard questions[index].isAnswer[token + 1] else { return }
+            let answer = Int(questions[index].tokens[token + 1])
             logLikelihoods[index] += Double(logits[answer]) - Divergence.logSum(logits)
             if logits.contains(where: { $0 > logits[answer] }) { isRight[index] = false }
         }

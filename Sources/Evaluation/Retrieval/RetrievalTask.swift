@@ -1,14 +1,15 @@
+import Foundation
 // SPDX-License-Identifier: Apache-2.0
 import Tokenization
 
 /// A long context and questions about it, each with one right answer.
 public struct RetrievalContext: Sendable {
-    /// A question: the text that the model is to go on from, and how it should.
+    /// A question: what follows the context, and the parts of it that the model is to know.
     public struct Question: Sendable {
         /// Tokens after the context.
-        public let prompt: [Int32]
-        /// Tokens of the right answer.
-        public let answer: [Int32]
+        public internal(set) var tokens: [Int32] = []
+        /// For each token, whether it belongs to an answer.
+        public internal(set) var isAnswer: [Bool] = []
     }
 
     /// Tokens of the context, a whole number of KV pages.
@@ -21,7 +22,8 @@ public struct RetrievalContext: Sendable {
 public enum RetrievalTask: String, Sendable, CaseIterable {
     /// Keys with values: five digits, random letters and digits, or a word.
     case lookup
-    /// Variables that are set from each other: the value of the last of three.
+    /// Chains of two links: who is whose friend, and what is the friend's number. Each link is asked given the right one before,
+    /// and all of them must be right.
     case tracing
 
     /// Makes contexts. The same arguments give the same contexts.
@@ -57,8 +59,8 @@ public enum RetrievalTask: String, Sendable, CaseIterable {
     /// Sentences to hide, in order, and a question about them.
     struct Fact {
         var sentences: [String]
-        var question: String
-        var answer: String
+        /// Given texts and answers in turn.
+        var question: [String]
     }
 
     private static func lookups(_ count: Int, _ random: inout SeededGenerator) -> [Fact] {
@@ -68,24 +70,20 @@ public enum RetrievalTask: String, Sendable, CaseIterable {
             let key = RetrievalText.qualities[qualities[index]] + " " + RetrievalText.things[things[index]]
             let value = value(kind: index % 3, &random)
             return Fact(
-                sentences: ["The secret code of the \(key) is \(value)."], question: "The secret code of the \(key) is",
-                answer: " \(value)")
+                sentences: ["The secret code of the \(key) is \(value)."],
+                question: ["\n\nThe secret code of the \(key) is", " \(value)"])
         }
     }
 
     private static func chains(_ count: Int, _ random: inout SeededGenerator) -> [Fact] {
         let names = random.order(of: RetrievalText.names.count).map { RetrievalText.names[$0] }
         return (0..<count).map { index in
-            let first = names[3 * index], second = names[3 * index + 1], third = names[3 * index + 2]
-            let value = value(kind: 0, &random)
+            let first = names[2 * index], second = names[2 * index + 1], value = value(kind: 0, &random)
             return Fact(
-                sentences: [
-                    "The number of \(first) is \(value).", "The number of \(second) is the number of \(first).",
-                    "The number of \(third) is the number of \(second).",
-                ],
-                question:
-                    "The number of \(third) is the number of \(second), which is the number of \(first), which is",
-                answer: " \(value)")
+                sentences: ["The secret number of \(first) is \(value).", "The best friend of \(second) is \(first)."],
+                question: [
+                    "\n\nThe best friend of \(second) is", " \(first)", ". The secret number of \(first) is", " \(value)",
+                ])
         }
     }
 
@@ -117,9 +115,18 @@ struct ContextWriter {
         fill(&tokens, to: length, &random)
         return RetrievalContext(
             tokens: Array(tokens.prefix(length)),
-            questions: facts.map { fact in
-                .init(prompt: tokenizer.encode("\n\n" + fact.question), answer: tokenizer.encode(fact.answer))
-            })
+            questions: facts.map { question($0.question) })
+    }
+
+    /// Parts are encoded apart, so that an answer begins with a token of its own.
+    private func question(_ parts: [String]) -> RetrievalContext.Question {
+        var question = RetrievalContext.Question()
+        for (index, part) in parts.enumerated() {
+            let tokens = tokenizer.encode(part)
+            question.tokens += tokens
+            question.isAnswer += tokens.map { _ in index % 2 == 1 }
+        }
+        return question
     }
 
     private func fill(_ tokens: inout [Int32], to length: Int, _ random: inout SeededGenerator) {
