@@ -174,4 +174,13 @@ float dkv_from_half(uint16_t half);
 /// Whether all values are finite.
 bool dkv_finite(const float *x, size_t count);
 
+// ---- Calibration ----------------------------------------------------------------------------------------------------
+
+/// Causal softmax in place of scaled scores `[n][n]`: row i over columns 0...i, zeros after them.
+void dkv_causal_softmax(float *scores, size_t n, float scale);
+/// Sums over rows i and columns j in [first, i] of `p²` to `mass`, and of `p² · max(0, a[j] + b[i] − 2 · c[i][j])` to
+/// `spread`; `p` and `c` are [n][n].
+void dkv_attention_sums(const float *p, const float *a, const float *b, const float *c, size_t n, size_t first,
+                        double *mass, double *spread);
+
 #endif
