@@ -32,6 +32,7 @@ let package = Package(
         .target(
             name: "Engine",
             dependencies: ["Inference", "Tokenization", .product(name: "DequeModule", package: "swift-collections")]),
+        .target(name: "Evaluation", dependencies: ["Inference", "Kernels", "Tokenization"]),
         .target(
             name: "PostgreSQL",
             dependencies: [
@@ -56,7 +57,7 @@ let package = Package(
         .executableTarget(
             name: "deltakv",
             dependencies: [
-                "Service", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "Evaluation", "Service", .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]),
@@ -71,6 +72,7 @@ let package = Package(
         .testTarget(name: "InferenceTests", dependencies: ["Inference"], exclude: ["Golden"]),
         .testTarget(name: "CompressionTests", dependencies: ["Compression"]),
         .testTarget(name: "EngineTests", dependencies: ["Engine"]),
+        .testTarget(name: "EvaluationTests", dependencies: ["Evaluation"]),
         .testTarget(name: "PostgreSQLTests", dependencies: ["PostgreSQL", "TestSupport"]),
         .testTarget(name: "DatabaseTests", dependencies: ["Database", "TestSupport"]),
         .testTarget(name: "JobQueueTests", dependencies: ["JobQueue", "Database", "TestSupport"]),

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+import Tokenization
+
+/// A long context and questions about it, each with one right answer.
+public struct RetrievalContext: Sendable {
+    /// A question: the text that the model is to go on from, and how it should.
+    public struct Question: Sendable {
+        /// Tokens after the context.
+        public let prompt: [Int32]
+        /// Tokens of the right answer.
+        public let answer: [Int32]
+    }
+
+    /// Tokens of the context, a whole number of KV pages.
+    public let tokens: [Int32]
+    /// The questions, which do not see each other.
+    public let questions: [Question]
+}
+
+/// What is hidden and asked for.
+public enum RetrievalTask: String, Sendable, CaseIterable {
+    /// Keys with values: five digits, random letters and digits, or a word.
+    case lookup
+    /// Variables that are set from each other: the value of the last of three.
+    case tracing
+
+    /// Makes contexts. The same arguments give the same contexts.
+    ///
+    /// - Parameters:
+    ///   - questions: At least as many, in contexts of ``depths`` (lookup) or half as many (tracing).
+    ///   - lengths: Tokens of the contexts, in turn.
+    public func contexts(questions: Int, lengths: [Int], tokenizer: Tokenizer) -> [RetrievalContext] {
+        let each = self == .lookup ? Self.depths : Self.depths / 2
+        return (0..<(questions + each - 1) / each).map { index in
+            var random = SeededGenerator(seed: UInt64(index) &* 2 + (self == .lookup ? 0 : 1))
+            let facts = self == .lookup ? Self.lookups(each, &random) : Self.chains(each, &random)
+            let writer = ContextWriter(tokenizer: tokenizer)
+            return writer.write(facts, length: lengths[index % lengths.count], random: &random)
+        }
+    }
+
+    /// The contexts of all tasks: `questions` about hidden keys and half as many about chains.
+    public static func contexts(questions: Int, tokenizer: Tokenizer) -> [RetrievalTask: [RetrievalContext]] {
+        guard questions > 0 else { return [:] }
+        return [
+            .lookup: lookup.contexts(questions: questions, lengths: lengths, tokenizer: tokenizer),
+            .tracing: tracing.contexts(questions: (questions + 1) / 2, lengths: lengths, tokenizer: tokenizer),
+        ]
+    }
+
+    /// Tokens of contexts, in turn.
+    public static let lengths = [1536, 2560, 3584]
+
+    /// Depths at which keys are hidden.
+    public static let depths = 10
+
+    /// Sentences to hide, in order, and a question about them.
+    struct Fact {
+        var sentences: [String]
+        var question: String
+        var answer: String
+    }
+
+    private static func lookups(_ count: Int, _ random: inout SeededGenerator) -> [Fact] {
+        let qualities = random.order(of: RetrievalText.qualities.count),
+            things = random.order(of: RetrievalText.things.count)
+        return (0..<count).map { index in
+            let key = RetrievalText.qualities[qualities[index]] + " " + RetrievalText.things[things[index]]
+            let value = value(kind: index % 3, &random)
+            return Fact(
+                sentences: ["The secret code of the \(key) is \(value)."], question: "The secret code of the \(key) is",
+                answer: " \(value)")
+        }
+    }
+
+    private static func chains(_ count: Int, _ random: inout SeededGenerator) -> [Fact] {
+        let names = random.order(of: RetrievalText.names.count).map { RetrievalText.names[$0] }
+        return (0..<count).map { index in
+            let first = names[3 * index], second = names[3 * index + 1], third = names[3 * index + 2]
+            let value = value(kind: 0, &random)
+            return Fact(
+                sentences: [
+                    "The number of \(first) is \(value).", "The number of \(second) is the number of \(first).",
+                    "The number of \(third) is the number of \(second).",
+                ],
+                question:
+                    "The number of \(third) is the number of \(second), which is the number of \(first), which is",
+                answer: " \(value)")
+        }
+    }
+
+    private static func value(kind: Int, _ random: inout SeededGenerator) -> String {
+        switch kind {
+        case 0: return String((0..<5).map { _ in "0123456789".randomElement(using: &random) ?? "0" })
+        case 1:
+            return String((0..<6).map { _ in "abcdefghijkmnpqrstuvwxyz23456789".randomElement(using: &random) ?? "a" })
+        default: return RetrievalText.names[random.below(RetrievalText.names.count)]
+        }
+    }
+}
+
+/// Writes sentences between others, to an exact number of tokens.
+struct ContextWriter {
+    let tokenizer: Tokenizer
+
+    func write(
+        _ facts: [RetrievalTask.Fact], length: Int, random: inout SeededGenerator
+    ) -> RetrievalContext {
+        // A chain's sentences stand in order, far apart.
+        let rounds = facts.map(\.sentences.count).max() ?? 0
+        let hidden = (0..<rounds).flatMap { round in facts.compactMap { $0.sentences.dropFirst(round).first } }
+        var tokens = [tokenizer.beginningOfText].compactMap { $0 } + tokenizer.encode("Remember what is said here.")
+        for (index, sentence) in hidden.enumerated() {
+            fill(&tokens, to: Int(Double(length) * (Double(index) + 0.5) / Double(hidden.count)), &random)
+            tokens += tokenizer.encode(" " + sentence)
+        }
+        fill(&tokens, to: length, &random)
+        return RetrievalContext(
+            tokens: Array(tokens.prefix(length)),
+            questions: facts.map { fact in
+                .init(prompt: tokenizer.encode("\n\n" + fact.question), answer: tokenizer.encode(fact.answer))
+            })
+    }
+
+    private func fill(_ tokens: inout [Int32], to length: Int, _ random: inout SeededGenerator) {
+        while tokens.count < length {
+            tokens += tokenizer.encode(" " + RetrievalText.filler[random.below(RetrievalText.filler.count)])
+        }
+    }
+}
