@@ -19,12 +19,16 @@ let package = Package(
     targets: [
         // Innermost first; imports point only up this list.
         .target(name: "CKernels", cSettings: optimised),
+        .target(name: "CCompression", cSettings: optimised),
         .target(name: "COpenBLAS", linkerSettings: [.linkedLibrary("dl")]),
         .systemLibrary(name: "CPostgreSQL", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .target(name: "Kernels", dependencies: ["CKernels", "COpenBLAS"]),
         .target(name: "ModelFiles", dependencies: [.product(name: "Crypto", package: "swift-crypto")]),
         .target(name: "Tokenization", dependencies: ["ModelFiles"]),
         .target(name: "Inference", dependencies: ["Kernels", "ModelFiles"]),
+        .target(
+            name: "Compression",
+            dependencies: ["CCompression", "Inference", "Kernels", .product(name: "Crypto", package: "swift-crypto")]),
         .target(
             name: "Engine",
             dependencies: ["Inference", "Tokenization", .product(name: "DequeModule", package: "swift-collections")]),
@@ -66,6 +70,7 @@ let package = Package(
         .testTarget(name: "ModelFilesTests", dependencies: ["ModelFiles"], exclude: ["Golden"]),
         .testTarget(name: "TokenizationTests", dependencies: ["Tokenization"], exclude: ["Golden"]),
         .testTarget(name: "InferenceTests", dependencies: ["Inference"], exclude: ["Golden"]),
+        .testTarget(name: "CompressionTests", dependencies: ["Compression"]),
         .testTarget(name: "EngineTests", dependencies: ["Engine"]),
         .testTarget(name: "EvaluationTests", dependencies: ["Evaluation"]),
         .testTarget(name: "PostgreSQLTests", dependencies: ["PostgreSQL", "TestSupport"]),
