@@ -9,19 +9,27 @@ public struct Evaluation: Sendable {
     /// The contexts to ask about.
     public let contexts: [RetrievalTask: [RetrievalContext]]
 
+    /// Records of LongBench files.
+    public let records: [LongBenchRecord]
+    /// How they are answered.
+    public let longBench: LongBenchMeasure
+
     /// An evaluation.
     public init(
-        documents: [TextMeasure.Document], measure: TextMeasure, contexts: [RetrievalTask: [RetrievalContext]] = [:]
+        documents: [TextMeasure.Document], measure: TextMeasure, contexts: [RetrievalTask: [RetrievalContext]] = [:],
+        records: [LongBenchRecord] = [], longBench: LongBenchMeasure
     ) {
         self.documents = documents
         self.measure = measure
         self.contexts = contexts
+        self.records = records
+        self.longBench = longBench
     }
 
     /// How often `willRun` is called.
     public func passes(policies: Int) -> Int {
         documents.count * (1 + measure.histories.count * policies)
-            + contexts.values.reduce(0) { $0 + $1.count } * (1 + policies)
+            + (contexts.values.reduce(0) { $0 + $1.count } + records.count) * (1 + policies)
     }
 
     /// Measures policies; each text and context is computed exactly once for all of them.
@@ -32,24 +40,25 @@ public struct Evaluation: Sendable {
     public func run(
         _ policies: [any CachePolicy], with runner: HistoryRunner, willRun: (String) -> Void = { _ in }
     ) throws -> [PolicyReport] {
-        var outcomes: [[TextMeasure.Outcome]] = policies.map { _ in [] }
+        var reports = policies.map { PolicyReport.Parts(policy: $0.name, documents: documents.map(\.name)) }
         for document in documents {
             let found = try measure.run(document, policies: policies, with: runner, willRun: willRun)
-            for index in policies.indices { outcomes[index] += found[index] }
+            for index in policies.indices { reports[index].outcomes += found[index] }
         }
-        var answers: [[RetrievalTask: RetrievalFigures]] = policies.map { _ in [:] }
         for task in RetrievalTask.allCases {
             for context in contexts[task] ?? [] {
                 let found = try RetrievalMeasure().run(context, policies: policies, with: runner, willRun: willRun)
                 for index in policies.indices {
-                    answers[index][task, default: .init()].add(found.outcomes[index], exact: found.exact)
+                    reports[index].retrieval[task, default: .init()].add(found.outcomes[index], exact: found.exact)
                 }
             }
         }
-        return policies.indices.map { index in
-            PolicyReport(
-                policy: policies[index].name, documents: documents.map(\.name), outcomes: outcomes[index],
-                retrieval: answers[index])
+        for record in records {
+            let found = try longBench.run(record, policies: policies, with: runner, willRun: willRun)
+            for index in policies.indices {
+                reports[index].longBench[record.dataset, default: .init()].add(found.scores[index], exact: found.exact)
+            }
         }
+        return reports.map(PolicyReport.init)
     }
 }

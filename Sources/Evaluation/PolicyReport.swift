@@ -19,6 +19,15 @@ public struct PolicyReport: Encodable, Sendable {
         }
     }
 
+    /// What a report is made of.
+    struct Parts {
+        let policy: String
+        let documents: [String]
+        var outcomes: [TextMeasure.Outcome] = []
+        var retrieval: [RetrievalTask: RetrievalFigures] = [:]
+        var longBench: [String: LongBenchMeasure.Outcome] = [:]
+    }
+
     /// The policy.
     public let policy: String
     /// The texts that were scored.
@@ -31,24 +40,24 @@ public struct PolicyReport: Encodable, Sendable {
     public let byHistory: [HistoryReport]
     /// Answers, by task; empty where no questions were asked.
     public let retrieval: [RetrievalTask: RetrievalFigures]
+    /// Scores by data set, where there were files.
+    public let longBench: [String: LongBenchMeasure.Outcome]
 
-    /// Puts a policy's outcomes, of all texts and histories, together.
-    public init(
-        policy: String, documents: [String], outcomes: [TextMeasure.Outcome],
-        retrieval: [RetrievalTask: RetrievalFigures] = [:]
-    ) {
-        self.policy = policy
-        self.retrieval = retrieval
-        self.documents = documents
-        history = Set(outcomes.map(\.history)).sorted()
-        figures = TextFigures(outcomes)
+    init(_ parts: Parts) {
+        policy = parts.policy
+        documents = parts.documents
+        retrieval = parts.retrieval
+        longBench = parts.longBench
+        history = Set(parts.outcomes.map(\.history)).sorted()
+        figures = TextFigures(parts.outcomes)
         byHistory = history.map { tokens in
-            HistoryReport(history: tokens, figures: TextFigures(outcomes.filter { $0.history == tokens }))
+            HistoryReport(history: tokens, figures: TextFigures(parts.outcomes.filter { $0.history == tokens }))
         }
     }
 
     enum CodingKeys: String, CodingKey {
         case policy, documents, history
+        case longBench = "longbench"
         case byHistory = "by_history"
     }
 
@@ -59,6 +68,7 @@ public struct PolicyReport: Encodable, Sendable {
         try container.encode(documents, forKey: .documents)
         try container.encode(history, forKey: .history)
         try container.encode(byHistory, forKey: .byHistory)
+        if !longBench.isEmpty { try container.encode(longBench, forKey: .longBench) }
         try figures.encode(to: encoder)
         var answers = encoder.container(keyedBy: FieldName.self)
         for (task, name) in [(RetrievalTask.lookup, "retrieval"), (.tracing, "tracing")] {
@@ -66,53 +76,6 @@ public struct PolicyReport: Encodable, Sendable {
             try figures.encode(to: &answers, name: name)
         }
     }
-}
-
-/// A policy's answers beside the exact ones.
-public struct RetrievalFigures: Sendable {
-    /// Under the policy.
-    public private(set) var score = RetrievalScore()
-    /// With the exact history.
-    public private(set) var exact = RetrievalScore()
-    private var bytes = 0
-    private var exactBytes = 0
-
-    /// No answers yet.
-    public init() {}
-
-    /// Adds a context's answers.
-    public mutating func add(_ outcome: RetrievalMeasure.Outcome, exact: RetrievalScore) {
-        score.merge(outcome.score)
-        self.exact.merge(exact)
-        bytes += outcome.bytes.memory
-        exactBytes += outcome.exactBytes
-    }
-
-    /// Bytes in memory, of the f16 cache; contexts are shorter than histories of texts.
-    public var kvRatio: Double { Double(bytes) / Double(exactBytes) }
-
-    fileprivate func encode(to container: inout KeyedEncodingContainer<FieldName>, name: String) throws {
-        func put(_ value: Double, _ suffix: String) throws {
-            try container.encode(value, forKey: FieldName(stringValue: name + suffix))
-        }
-        try put(score.share, "")
-        try put(exact.share, "_exact")
-        try put(score.shareError, "_stderr")
-        try put(score.logLikelihood, "_loglik")
-        try put(exact.logLikelihood, "_loglik_exact")
-        try put(score.logLikelihoodError, "_loglik_stderr")
-        try put(kvRatio, "_kv_ratio")
-        try container.encode(score.questions, forKey: FieldName(stringValue: name + "_questions"))
-    }
-}
-
-/// A field whose name is put together.
-private struct FieldName: CodingKey {
-    let stringValue: String
-    var intValue: Int? { nil }
-
-    init(stringValue: String) { self.stringValue = stringValue }
-    init?(intValue: Int) { nil }
 }
 
 /// Sizes and divergence over several texts or histories.

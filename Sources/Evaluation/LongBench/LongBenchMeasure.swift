@@ -6,18 +6,35 @@ import Tokenization
 /// Scores answers to LongBench records over exact and compressed contexts, decoded greedily.
 public struct LongBenchMeasure: Sendable {
     /// Mean scores of one policy on one data set.
-    public struct Outcome: Sendable, Equatable {
+    public struct Outcome: Encodable, Sendable, Equatable {
         /// Sum of scores under the policy, each from 0 to 1.
-        public internal(set) var sum = 0.0
+        public private(set) var sum = 0.0
         /// Sum of scores with the exact context.
-        public internal(set) var exactSum = 0.0
+        public private(set) var exactSum = 0.0
         /// Records.
-        public internal(set) var records = 0
+        public private(set) var records = 0
 
         /// Mean score under the policy.
         public var score: Double { sum / Double(records) }
         /// Mean score with the exact context.
         public var exact: Double { exactSum / Double(records) }
+
+        /// Adds a record's scores.
+        mutating func add(_ score: Double, exact: Double) {
+            sum += score
+            exactSum += exact
+            records += 1
+        }
+
+        enum CodingKeys: CodingKey { case score, exact, records }
+
+        /// Writes the means.
+        public func encode(to encoder: any Encoder) throws {
+            var container = encoder.container(keyedBy: CodingKeys.self)
+            try container.encode(score, forKey: .score)
+            try container.encode(exact, forKey: .exact)
+            try container.encode(records, forKey: .records)
+        }
     }
 
     private let tokenizer: Tokenizer

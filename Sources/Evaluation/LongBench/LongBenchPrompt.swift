@@ -37,7 +37,8 @@ struct LongBenchPrompt: Equatable {
         let plain = end.filter { $0 != mark }
         let pieces = try template.render([ChatMessage(role: .user, content: "\(introduction)\(mark)\n\n\(plain)")])
         guard
-            let index = pieces.firstIndex(where: { if case .text(let text) = $0 { text.contains(mark) } else { false } }),
+            let index = pieces.firstIndex(where: { if case .text(let text) = $0 { text.contains(mark) } else { false } }
+            ),
             case .text(let text) = pieces[index], let place = text.firstIndex(of: mark)
         else { return (pieces, []) }
         let before = pieces[..<index] + [.text(String(text[..<place]))]

@@ -37,7 +37,9 @@ public struct LongBenchRecord: Decodable, Sendable, Equatable {
         var records: [LongBenchRecord] = []
         for (index, line) in data.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated() {
             guard line.contains(where: { $0 > UInt8(ascii: " ") }) else { continue }
-            func refuse(_ reason: String) -> EvaluationError { .invalidRecord(file: name, line: index + 1, reason: reason) }
+            func refuse(_ reason: String) -> EvaluationError {
+                .invalidRecord(file: name, line: index + 1, reason: reason)
+            }
             let record: LongBenchRecord
             do {
                 record = try JSONDecoder().decode(LongBenchRecord.self, from: Data(line))
@@ -82,20 +84,27 @@ public struct LongBenchTask: Sendable, Equatable {
         case "trec", "lsht":
             self.init(.accuracy, 64, "Classify as in the examples.", "", firstLine: true, raw: true)
         case "passage_count":
-            self.init(.accuracy, 32, "Some of these paragraphs may be repeated.", "How many different paragraphs are there? Answer with the number only.")
+            self.init(
+                .accuracy, 32, "Some of these paragraphs may be repeated.",
+                "How many different paragraphs are there? Answer with the number only.")
         case "passage_retrieval_en", "passage_retrieval_zh":
-            self.init(.accuracy, 32, "Here are paragraphs.", "Which paragraph is this a summary of? Answer like: Paragraph 1.")
+            self.init(
+                .accuracy, 32, "Here are paragraphs.", "Which paragraph is this a summary of? Answer like: Paragraph 1."
+            )
         case "lcc", "repobench-p":
             self.init(.editSimilarity, 64, "", "", raw: true)
         case "triviaqa":
             self.init(.f1, 32, "Answer as in the examples.", "", firstLine: true, raw: true)
         default:
-            self.init(.f1, name == "narrativeqa" || name == "qasper" ? 128 : 64, "Read the following text.", "Answer the question in a few words.")
+            self.init(
+                .f1, name == "narrativeqa" || name == "qasper" ? 128 : 64, "Read the following text.",
+                "Answer the question in a few words.")
         }
     }
 
     private init(
-        _ metric: AnswerMetric, _ maxTokens: Int, _ introduction: String, _ instruction: String, firstLine: Bool = false,
+        _ metric: AnswerMetric, _ maxTokens: Int, _ introduction: String, _ instruction: String,
+        firstLine: Bool = false,
         raw: Bool = false
     ) {
         self.metric = metric

@@ -82,7 +82,8 @@ public enum RetrievalTask: String, Sendable, CaseIterable {
             return Fact(
                 sentences: ["The secret number of \(first) is \(value).", "The best friend of \(second) is \(first)."],
                 question: [
-                    "\n\nThe best friend of \(second) is", " \(first)", ". The secret number of \(first) is", " \(value)",
+                    "\n\nThe best friend of \(second) is", " \(first)", ". The secret number of \(first) is",
+                    " \(value)",
                 ])
         }
     }

@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import Evaluation
+import Foundation
 import Service
 
 /// `deltakv eval`: what compressed caches cost in quality.
@@ -36,8 +37,16 @@ struct EvalCommand: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Questions about hidden keys; half as many about chains of variables. 0 asks none.", valueName: "n"))
+            "Questions about hidden keys; half as many about chains of two links. 0 asks none.", valueName: "n"))
     var retrievalQuestions = 240
+
+    @Option(
+        parsing: .upToNextOption,
+        help: ArgumentHelp("LongBench files (JSONL) whose questions are to be answered too.", valueName: "file"))
+    var longbench: [String] = []
+
+    @Option(help: ArgumentHelp("Where to draw divergence against bytes, as SVG.", valueName: "file"))
+    var plot: String?
 
     @Flag(help: "One line of JSON for each policy.")
     var json = false
@@ -61,21 +70,33 @@ struct EvalCommand: AsyncParsableCommand {
     func run() async throws {
         let policies = try policy.values.map(named)
         let texts = try EvaluationTexts(files: text, count: documents).texts
+        let records = try longbench.flatMap(Self.records)
         // With int8 products a cache that differs in its last bits already gives a divergence of 0.003.
         let loaded = try await settings.load(more: [.weights: settings.weights ?? "float32"]).loadModel()
         let evaluation = Evaluation(
             documents: texts.map { .init(name: $0.name, tokens: loaded.tokenizer.encode($0.text)) },
             measure: TextMeasure(histories: Array(Set(history.values)).sorted(), score: score),
-            contexts: RetrievalTask.contexts(questions: retrievalQuestions, tokenizer: loaded.tokenizer))
+            contexts: RetrievalTask.contexts(questions: retrievalQuestions, tokenizer: loaded.tokenizer),
+            records: records, longBench: LongBenchMeasure(tokenizer: loaded.tokenizer, template: loaded.chatTemplate))
         var progress = ProgressBar(steps: evaluation.passes(policies: policies.count))
         let runner = try HistoryRunner(model: loaded.model, threads: loaded.threads)
         let reports = try evaluation.run(policies, with: runner) { progress.next($0) }
         progress.finish()
+        if let plot { try Data(QualityPlot(reports: reports).svg.utf8).write(to: URL(fileURLWithPath: plot)) }
         if json {
             for report in reports { try printJSON(report) }
         } else {
             print(EvaluationTable(reports: reports).text, terminator: "")
         }
+    }
+}
+
+extension EvalCommand {
+    private static func records(of path: String) throws -> [LongBenchRecord] {
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw ValidationError("the file \(path) cannot be read: check the path")
+        }
+        return try LongBenchRecord.read(data, name: path)
     }
 }
 

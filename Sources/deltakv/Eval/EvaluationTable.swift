@@ -12,7 +12,17 @@ struct EvaluationTable {
         let header = ["policy", "history", "memory", "disk", "perplexity", "(exact)", "KL", "± s.e.", "same top-1"]
         let rows = reports.flatMap { report in report.byHistory.map { row(report.policy, $0) } }
         let texts = "Texts: \(first.documents.joined(separator: ", "))\n" + Self.aligned([header] + rows)
-        return texts + RetrievalTask.allCases.map { answers($0) }.joined()
+        return texts + RetrievalTask.allCases.map { answers($0) }.joined() + longBench(first)
+    }
+
+    private func longBench(_ first: PolicyReport) -> String {
+        guard !first.longBench.isEmpty else { return "" }
+        let sets = first.longBench.keys.sorted()
+        func row(_ name: String, _ value: (LongBenchMeasure.Outcome) -> Double, of report: PolicyReport) -> [String] {
+            [name] + sets.map { set in report.longBench[set].map { fixed(value($0) * 100, 2) } ?? "" }
+        }
+        let rows = [row("exact", \.exact, of: first)] + reports.map { row($0.policy, \.score, of: $0) }
+        return "\nLongBench\n" + Self.aligned([["policy"] + sets] + rows)
     }
 
     private func answers(_ task: RetrievalTask) -> String {
@@ -27,7 +37,7 @@ struct EvaluationTable {
             }
         }
         guard let questions = reports.first?.retrieval[task]?.score.questions else { return "" }
-        let title = task == .lookup ? "Hidden keys" : "Chains of variables"
+        let title = task == .lookup ? "Hidden keys" : "Chains of two links"
         let header = ["policy", "memory", "right", "± s.e.", "(exact)", "log-likelihood", "± s.e.", "(exact)"]
         return "\n\(title), \(questions) questions\n" + Self.aligned([header] + rows)
     }
