@@ -7,7 +7,7 @@ public struct Evaluation: Sendable {
     /// What is scored of each.
     public let measure: TextMeasure
     /// The contexts to ask about.
-    public let contexts: [RetrievalTask: [RetrievalContext]]
+    public let contexts: [RetrievalContext]
 
     /// Records of LongBench files.
     public let records: [LongBenchRecord]
@@ -16,7 +16,7 @@ public struct Evaluation: Sendable {
 
     /// An evaluation.
     public init(
-        documents: [TextMeasure.Document], measure: TextMeasure, contexts: [RetrievalTask: [RetrievalContext]] = [:],
+        documents: [TextMeasure.Document], measure: TextMeasure, contexts: [RetrievalContext] = [],
         records: [LongBenchRecord] = [], longBench: LongBenchMeasure
     ) {
         self.documents = documents
@@ -29,7 +29,7 @@ public struct Evaluation: Sendable {
     /// How often `willRun` is called.
     public func passes(policies: Int) -> Int {
         documents.count * (1 + measure.histories.count * policies)
-            + (contexts.values.reduce(0) { $0 + $1.count } + records.count) * (1 + policies)
+            + (contexts.count + records.count) * (1 + policies)
     }
 
     /// Measures policies; each text and context is computed exactly once for all of them.
@@ -45,11 +45,11 @@ public struct Evaluation: Sendable {
             let found = try measure.run(document, policies: policies, with: runner, willRun: willRun)
             for index in policies.indices { reports[index].outcomes += found[index] }
         }
-        for task in RetrievalTask.allCases {
-            for context in contexts[task] ?? [] {
-                let found = try RetrievalMeasure().run(context, policies: policies, with: runner, willRun: willRun)
-                for index in policies.indices {
-                    reports[index].retrieval[task, default: .init()].add(found.outcomes[index], exact: found.exact)
+        for context in contexts {
+            let found = try RetrievalMeasure().run(context, policies: policies, with: runner, willRun: willRun)
+            for index in policies.indices {
+                for (task, exact) in found.exact {
+                    reports[index].retrieval[task, default: .init()].add(found.outcomes[index], of: task, exact: exact)
                 }
             }
         }

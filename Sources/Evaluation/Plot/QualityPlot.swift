@@ -7,12 +7,14 @@ import Foundation
 public struct QualityPlot {
     /// A place in the plot.
     struct Point: Equatable {
-        var label: String
+        var policy: String
         /// Share of the f16 cache.
         var ratio: Double
         /// Mean divergence, nats a token.
         var divergence: Double
         var isDisk: Bool
+
+        var label: String { isDisk ? policy + " (file)" : policy }
     }
 
     private let points: [Point]
@@ -24,14 +26,14 @@ public struct QualityPlot {
     /// A plot of reports.
     public init(reports: [PolicyReport]) {
         self.init(
-            points: reports.flatMap { report in
+            points: reports.flatMap { report -> [Point] in
                 let figures = report.figures, divergence = figures.divergence.mean
-                let memory = Point(label: report.policy, ratio: figures.kvRatio, divergence: divergence, isDisk: false)
+                let memory = Point(policy: report.policy, ratio: figures.kvRatio, divergence: divergence, isDisk: false)
                 guard figures.kvRatioDisk != figures.kvRatio else { return [memory] }
                 return [
                     memory,
                     Point(
-                        label: report.policy + " (file)", ratio: figures.kvRatioDisk, divergence: divergence,
+                        policy: report.policy, ratio: figures.kvRatioDisk, divergence: divergence,
                         isDisk: true),
                 ]
             })
@@ -79,7 +81,7 @@ public struct QualityPlot {
         let heights = Self.apart(ordered.map { y.place($0.divergence) }, by: 15, limit: 445)
         return zip(ordered, heights).map { point, height in
             let left = x.place(point.ratio), top = y.place(point.divergence)
-            let color = "hsl(\((points.firstIndex(of: point) ?? 0) * 137 % 360) 65% 42%)"
+            let color = "hsl(\((points.firstIndex { $0.policy == point.policy } ?? 0) * 137 % 360) 65% 42%)"
             let fill = point.isDisk ? "#ffffff" : color
             return line(left, top, 655, height, "#bbbbbb")
                 + "<circle cx=\"\(number(left))\" cy=\"\(number(top))\" r=\"5\" fill=\"\(fill)\" stroke=\"\(color)\" stroke-width=\"2\"/>"
@@ -115,7 +117,7 @@ public struct QualityPlot {
 
 /// A logarithmic axis that holds some values.
 struct LogAxis: Equatable {
-    /// 1, 2 and 5 times powers of ten, or only those where there would be many.
+    /// Powers of ten, and round numbers between them where there are few.
     let ticks: [Double]
     private let low: Double
     private let high: Double
@@ -131,7 +133,7 @@ struct LogAxis: Equatable {
         self.start = start
         self.end = end
         let decades = Int(log10(low).rounded(.down))...Int(log10(high).rounded(.up))
-        let steps: [Double] = high / low > 200 ? [1] : [1, 2, 5]
+        let steps: [Double] = high / low > 200 ? [1] : high / low > 20 ? [1, 2, 5] : [1, 1.5, 2, 3, 5, 7]
         ticks = decades.flatMap { decade in steps.map { $0 * pow(10, Double(decade)) } }.filter {
             (low...high).contains($0)
         }

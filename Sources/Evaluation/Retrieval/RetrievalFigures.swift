@@ -13,8 +13,8 @@ public struct RetrievalFigures: Sendable {
     public init() {}
 
     /// Adds a context's answers.
-    public mutating func add(_ outcome: RetrievalMeasure.Outcome, exact: RetrievalScore) {
-        score.merge(outcome.score)
+    public mutating func add(_ outcome: RetrievalMeasure.Outcome, of task: RetrievalTask, exact: RetrievalScore) {
+        score.merge(outcome.scores[task] ?? .init())
         self.exact.merge(exact)
         bytes += outcome.bytes.memory
         exactBytes += outcome.exactBytes

@@ -51,7 +51,7 @@ public struct RetrievalMeasure {
         /// Bytes in f16.
         public let exactBytes: Int
         /// The answers.
-        public let score: RetrievalScore
+        public let scores: [RetrievalTask: RetrievalScore]
     }
 
     /// A measure.
@@ -60,11 +60,11 @@ public struct RetrievalMeasure {
     /// Asks all questions of a context, which is computed once.
     ///
     /// - Parameter willRun: Called before each pass with what it is about.
-    /// - Returns: The exact score, and an outcome for each policy.
+    /// - Returns: The exact scores, and an outcome for each policy.
     /// - Throws: `InferenceError`, a policy's error.
     public func run(
         _ context: RetrievalContext, policies: [any CachePolicy], with runner: HistoryRunner, willRun: (String) -> Void
-    ) throws -> (exact: RetrievalScore, outcomes: [Outcome]) {
+    ) throws -> (exact: [RetrievalTask: RetrievalScore], outcomes: [Outcome]) {
         willRun("retrieval, \(context.tokens.count) tokens, exact")
         let recorder = try HistoryRecorder(shape: runner.shape, ends: [context.tokens.count])
         try runner.prefill(context.tokens[...], recorder: recorder)
@@ -76,14 +76,14 @@ public struct RetrievalMeasure {
             try runner.install(compressed, of: history)
             return Outcome(
                 bytes: compressed.bytes, exactBytes: history.exactBytes,
-                score: try ask(context.questions, after: history, runner))
+                scores: try ask(context.questions, after: history, runner))
         }
         return (exact, outcomes)
     }
 
     private func ask(
         _ questions: [RetrievalContext.Question], after history: History, _ runner: HistoryRunner
-    ) throws -> RetrievalScore {
+    ) throws -> [RetrievalTask: RetrievalScore] {
         var logLikelihoods = questions.map { _ in 0.0 }, isRight = questions.map { _ in true }
         try runner.scoreApart(questions.map { $0.tokens.dropLast() }, position: history.count) { index, token, logits in
             guard questions[index].isAnswer[token + 1] else { return }
@@ -91,10 +91,11 @@ public struct RetrievalMeasure {
             logLikelihoods[index] += Double(logits[answer]) - Divergence.logSum(logits)
             if logits.contains(where: { $0 > logits[answer] }) { isRight[index] = false }
         }
-        var score = RetrievalScore()
-        for (right, logLikelihood) in zip(isRight, logLikelihoods) {
-            score.add(isRight: right, logLikelihood: logLikelihood)
+        var scores: [RetrievalTask: RetrievalScore] = [:]
+        for index in questions.indices {
+            scores[questions[index].task, default: .init()].add(
+                isRight: isRight[index], logLikelihood: logLikelihoods[index])
         }
-        return score
+        return scores
     }
 }

@@ -76,7 +76,7 @@ struct EvalCommand: AsyncParsableCommand {
         let evaluation = Evaluation(
             documents: texts.map { .init(name: $0.name, tokens: loaded.tokenizer.encode($0.text)) },
             measure: TextMeasure(histories: Array(Set(history.values)).sorted(), score: score),
-            contexts: RetrievalTask.contexts(questions: retrievalQuestions, tokenizer: loaded.tokenizer),
+            contexts: RetrievalContext.make(questions: retrievalQuestions, tokenizer: loaded.tokenizer),
             records: records, longBench: LongBenchMeasure(tokenizer: loaded.tokenizer, template: loaded.chatTemplate))
         var progress = ProgressBar(steps: evaluation.passes(policies: policies.count))
         let runner = try HistoryRunner(model: loaded.model, threads: loaded.threads)
