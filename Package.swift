@@ -77,7 +77,7 @@ let package = Package(
         .testTarget(name: "DatabaseTests", dependencies: ["Database", "TestSupport"]),
         .testTarget(name: "JobQueueTests", dependencies: ["JobQueue", "Database", "TestSupport"]),
         .testTarget(name: "ServiceTests", dependencies: ["Service"]),
-        .testTarget(name: "CommandTests", dependencies: ["deltakv", "Service", "TestSupport"]),
+        .testTarget(name: "CommandTests", dependencies: ["deltakv", "Evaluation", "Service", "TestSupport"]),
     ],
     swiftLanguageModes: [.v6]
 )
