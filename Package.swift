@@ -32,7 +32,7 @@ let package = Package(
         .target(
             name: "Engine",
             dependencies: ["Inference", "Tokenization", .product(name: "DequeModule", package: "swift-collections")]),
-        .target(name: "Evaluation", dependencies: ["Inference", "Kernels", "Tokenization"]),
+        .target(name: "Evaluation", dependencies: ["Compression", "Inference", "Kernels", "Tokenization"]),
         .target(
             name: "PostgreSQL",
             dependencies: [
@@ -57,7 +57,7 @@ let package = Package(
         .executableTarget(
             name: "deltakv",
             dependencies: [
-                "Evaluation", "Service", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "Compression", "Evaluation", "ModelFiles", "Service", .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]),

@@ -14,9 +14,10 @@ bool dkv_tables_fill(dkv_tables *tables, const uint16_t *frequencies) {
         uint32_t start = 0;
         for (size_t s = 0; s < DKV_SYMBOLS; s++) {
             const uint32_t frequency = frequencies[c * DKV_SYMBOLS + s];
-            if (frequency == 0 || start + frequency > 1u << DKV_PROBABILITY_BITS) return false;
+            const bool needed = s == 0 || s == DKV_ESCAPE;
+            if ((frequency == 0 && needed) || start + frequency > 1u << DKV_PROBABILITY_BITS) return false;
             const uint64_t half = 1ull << 63;
-            tables->encode[c][s] = (dkv_symbol){half / frequency + 1, frequency, start};
+            tables->encode[c][s] = (dkv_symbol){frequency ? half / frequency + 1 : 0, frequency, start};
             for (uint32_t i = 0; i < frequency; i++) {
                 tables->decode[c][start + i] = (uint32_t)s | frequency << 6 | i << 18;
             }
@@ -97,8 +98,9 @@ size_t dkv_row_encode(const dkv_tables *tables, const dkv_mode *mode, size_t col
         if (mode->classes[i] == 0) continue;
         const dkv_symbol *symbols = tables->encode[class_of(mode, i, (int)gain - DKV_GAIN_ZERO)];
         const int value = values[i], magnitude = value < 0 ? -value : value;
-        if (magnitude <= DKV_HALF_ALPHABET) {
-            put_symbol(&w, &symbols[value > 0 ? 2 * value - 1 : -2 * value]);
+        const size_t symbol = magnitude > DKV_HALF_ALPHABET ? DKV_ESCAPE : (size_t)(value > 0 ? 2 * value - 1 : -2 * value);
+        if (symbol != DKV_ESCAPE && symbols[symbol].frequency > 0) {
+            put_symbol(&w, &symbols[symbol]);
         } else {
             put_bits(&w, (uint16_t)value, escape_bits);
             put_symbol(&w, &symbols[DKV_ESCAPE]);

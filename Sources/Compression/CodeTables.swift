@@ -33,9 +33,10 @@ public final class CodeTables: @unchecked Sendable {
     /// The mean magnitude that a class stands for.
     static func magnitude(ofClass index: Int) -> Double { smallest * pow(ratio, Double(index - 1)) }
 
-    /// The class for columns of a mean magnitude; 0 where nothing is worth coding.
+    /// The class for columns of a mean magnitude. Columns that calibration never saw move have the least class, which costs
+    /// them a few thousandths of a bit: other texts may move them.
     static func classOf(magnitude: Double) -> UInt8 {
-        guard magnitude > smallest / 2 else { return 0 }
+        guard magnitude > smallest else { return 1 }
         let index = 1 + (log(magnitude / smallest) / log(ratio)).rounded()
         return UInt8(max(1, min(Double(classes - 1), index)))
     }
@@ -59,11 +60,17 @@ public final class CodeTables: @unchecked Sendable {
         return weights.map { $0 / sum }
     }
 
-    /// Whole frequencies of at least 1 that add up to the total, nearest to the weights.
+    /// Whole frequencies that add up to the total, nearest to the weights. Symbols that would get less than one are left to
+    /// the escape, so that columns which are nearly always zero cost nearly nothing.
     private static func normalized(_ weights: [Double]) -> [UInt16] {
-        let spare = Double(total - symbols), sum = weights.reduce(0, +)
-        var result = weights.map { 1 + Int($0 / sum * spare) }
-        let order = weights.indices.sorted { (weights[$0], $1) > (weights[$1], $0) }
+        let escape = Int(DKV_ESCAPE), sum = weights.reduce(0, +)
+        let shares = weights.map { $0 / sum * Double(total) }
+        var result = shares.map { $0 < 0.75 ? 0 : max(1, Int($0.rounded())) }
+        let rare = zip(shares, result).reduce(0) { $0 + ($1.1 == 0 ? $1.0 : 0) }
+        result[escape] = max(1, Int((shares[escape] + rare).rounded()))
+        result[0] = max(1, result[0])
+        // What rounding left over goes to the likeliest symbol.
+        let order = result.indices.sorted { (result[$0], $1) > (result[$1], $0) }
         result[order[0]] += total - result.reduce(0, +)
         return result.map(UInt16.init)
     }

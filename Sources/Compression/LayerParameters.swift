@@ -42,7 +42,7 @@ public struct LayerParameters: Sendable, Equatable {
     /// Whether all arrays have the lengths that the settings ask for.
     func fits(_ settings: CodecSettings) -> Bool {
         let matrix = columns * (columns / 32) * 34
-        return (32...65536).contains(columns) && columns % 32 == 0 && mean.count == columns && scale.count == columns
+        return (32...16000).contains(columns) && columns % 32 == 0 && mean.count == columns && scale.count == columns
             && forward.count == matrix && inverse.count == matrix
             && prototypes.count == settings.prototypes * columns
             && [rows, references].allSatisfy {

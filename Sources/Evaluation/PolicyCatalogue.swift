@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import Compression
 
 /// The policies by the names that users give them.
 public struct PolicyCatalogue: Sendable {
@@ -14,8 +15,13 @@ public struct PolicyCatalogue: Sendable {
     /// The policy of a name.
     ///
     /// - Throws: ``EvaluationError/unknownPolicy(_:)``.
-    public static func policy(named name: String) throws(EvaluationError) -> any CachePolicy {
+    public static func policy(
+        named name: String, compressor: Compressor? = nil
+    ) throws(EvaluationError) -> any CachePolicy {
         switch name {
+        case "deltakv":
+            guard let compressor else { throw .unknownPolicy(name) }
+            return DeltaKVPolicy(compressor)
         case "f16": return HalfPolicy()
         case "int8": return Int8Policy()
         case "kivi-int4": return KIVIPolicy(bits: 4)

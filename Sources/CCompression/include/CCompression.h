@@ -52,7 +52,7 @@ void dkv_pair_search(dkv_codec_isa isa, const dkv_candidates *candidates, const 
 #define DKV_PROBABILITY_BITS 11
 /// Classes of distributions, by the mean magnitude of their symbols; class 0 is reserved for columns that are not coded.
 #define DKV_CLASSES 48
-/// Values up to this magnitude have a symbol of their own.
+/// Values up to this magnitude may have a symbol of their own.
 #define DKV_HALF_ALPHABET 31
 /// Symbols: values in zigzag order (0, 1, −1, 2, …), then the escape, which 16 raw bits follow.
 #define DKV_SYMBOLS 64
@@ -72,8 +72,8 @@ typedef struct dkv_tables {
     uint32_t decode[DKV_CLASSES][1 << DKV_PROBABILITY_BITS];
 } dkv_tables;
 
-/// Fills the tables from frequencies `[DKV_CLASSES][DKV_SYMBOLS]`, which sum to 2^DKV_PROBABILITY_BITS in each class, each
-/// at least 1. Returns false if they do not.
+/// Fills the tables from frequencies `[DKV_CLASSES][DKV_SYMBOLS]`, which sum to 2^DKV_PROBABILITY_BITS in each class. A
+/// symbol of frequency 0 is coded by the escape; only 0 and the escape need a frequency. Returns false if they lack it.
 bool dkv_tables_fill(dkv_tables *tables, const uint16_t *frequencies);
 
 /// How one kind of row (references, or all others) is quantised and coded.

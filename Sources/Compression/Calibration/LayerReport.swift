@@ -10,4 +10,9 @@ public struct LayerReport: Sendable {
     public let residualShare: Double
     /// Columns that are coded at all.
     public let codedColumns: Int
+    /// Bits of a row in a file, all counted but sinks' exact values, with the geometric distributions' tables replaced by
+    /// the calibrated ones.
+    public internal(set) var bitsPerRow = 0.0
+    /// The same as a share of half precision.
+    public internal(set) var ratio = 0.0
 }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import Compression
 import Evaluation
 import Foundation
+import ModelFiles
 import Service
 
 /// `deltakv eval`: what compressed caches cost in quality.
@@ -20,6 +22,11 @@ struct EvalCommand: AsyncParsableCommand {
 
     @Option(help: ArgumentHelp("Policies: \(PolicyCatalogue.summary).", valueName: "p,q"))
     var policy = CommaList<String>(PolicyCatalogue.defaultNames)
+
+    @Option(
+        help: ArgumentHelp("Compressor for the policy deltakv; by default the one beside the model.", valueName: "file")
+    )
+    var compressor: String?
 
     @Option(help: ArgumentHelp("Tokens of the compressed histories.", valueName: "n,m"))
     var history = CommaList<Int>([4608, 7000])
@@ -56,23 +63,30 @@ struct EvalCommand: AsyncParsableCommand {
         guard score > 0 else { throw ValidationError("--score must be above 0") }
         guard retrievalQuestions >= 0 else { throw ValidationError("--retrieval-questions must be at least 0") }
         guard documents > 0 else { throw ValidationError("--documents must be above 0") }
-        for name in policy.values { _ = try named(name) }
+        for name in policy.values where name != "deltakv" { _ = try named(name, nil) }
     }
 
-    private func named(_ name: String) throws -> any CachePolicy {
+    private func named(_ name: String, _ compressor: Compressor?) throws -> any CachePolicy {
         do throws(EvaluationError) {
-            return try PolicyCatalogue.policy(named: name)
+            return try PolicyCatalogue.policy(named: name, compressor: compressor)
         } catch {
             throw ValidationError("\(error)")
         }
     }
 
+    private func loadCompressor(_ model: String) throws -> Compressor {
+        let path = try ModelStore().path(of: model)
+        return try CompressorFile.load(
+            path: compressor ?? CompressorFile.path(forModel: path), forModelDigest: GGUFFile(path: path).digest())
+    }
+
     func run() async throws {
-        let policies = try policy.values.map(named)
         let texts = try EvaluationTexts(files: text, count: documents).texts
         let records = try longbench.flatMap(Self.records)
         // With int8 products a cache that differs in its last bits already gives a divergence of 0.003.
         let loaded = try await settings.load(more: [.weights: settings.weights ?? "float32"]).loadModel()
+        let compressor = try policy.values.contains("deltakv") ? loadCompressor(await settings.load().model) : nil
+        let policies = try policy.values.map { try named($0, compressor) }
         let evaluation = Evaluation(
             documents: texts.map { .init(name: $0.name, tokens: loaded.tokenizer.encode($0.text)) },
             measure: TextMeasure(histories: Array(Set(history.values)).sorted(), score: score),
