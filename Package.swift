@@ -19,6 +19,7 @@ let package = Package(
     targets: [
         // Innermost first; imports point only up this list.
         .target(name: "CKernels", cSettings: optimised),
+        .target(name: "CCompression", cSettings: optimised),
         .target(name: "COpenBLAS", linkerSettings: [.linkedLibrary("dl")]),
         .systemLibrary(name: "CPostgreSQL", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .target(name: "Kernels", dependencies: ["CKernels", "COpenBLAS"]),
@@ -26,10 +27,14 @@ let package = Package(
         .target(name: "Tokenization", dependencies: ["ModelFiles"]),
         .target(name: "Inference", dependencies: ["Kernels", "ModelFiles"]),
         .target(
+            name: "Compression",
+            dependencies: ["CCompression", "Inference", "Kernels", .product(name: "Crypto", package: "swift-crypto")]),
+        .target(
             name: "Engine",
             dependencies: [
                 "Inference", "Kernels", "Tokenization", .product(name: "DequeModule", package: "swift-collections"),
             ]),
+        .target(name: "Evaluation", dependencies: ["Compression", "Inference", "Kernels", "Tokenization"]),
         .target(
             name: "PostgreSQL",
             dependencies: [
@@ -54,7 +59,7 @@ let package = Package(
         .executableTarget(
             name: "deltakv",
             dependencies: [
-                "Inference", "Kernels", "ModelFiles", "Service",
+                "Compression", "Evaluation", "Inference", "Kernels", "ModelFiles", "Service",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -71,12 +76,14 @@ let package = Package(
         .testTarget(name: "TokenizationTests", dependencies: ["Tokenization"], exclude: ["Golden"]),
         .testTarget(
             name: "InferenceTests", dependencies: ["AllocationCounter", "Inference", "Kernels"], exclude: ["Golden"]),
+        .testTarget(name: "CompressionTests", dependencies: ["Compression"]),
         .testTarget(name: "EngineTests", dependencies: ["Engine"]),
+        .testTarget(name: "EvaluationTests", dependencies: ["Evaluation"], exclude: ["Golden"]),
         .testTarget(name: "PostgreSQLTests", dependencies: ["PostgreSQL", "TestSupport"]),
         .testTarget(name: "DatabaseTests", dependencies: ["Database", "TestSupport"]),
         .testTarget(name: "JobQueueTests", dependencies: ["JobQueue", "Database", "TestSupport"]),
         .testTarget(name: "ServiceTests", dependencies: ["Service"]),
-        .testTarget(name: "CommandTests", dependencies: ["deltakv", "Service", "TestSupport"]),
+        .testTarget(name: "CommandTests", dependencies: ["deltakv", "Evaluation", "Service", "TestSupport"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -14,8 +14,13 @@ enum { row_major = 101, no_transpose = 111, transpose = 112 };
 typedef void (*sgemm_function)(int order, int transpose_a, int transpose_b, int m, int n, int k, float alpha,
                                const float *a, int lda, const float *b, int ldb, float beta, float *c, int ldc);
 
+typedef void (*dsyevd_function)(const char *job, const char *triangle, const int *n, double *a, const int *lda,
+                                double *values, double *work, const int *work_size, int *whole,
+                                const int *whole_size, int *status);
+
 static dkv_blas_info info;
 static sgemm_function sgemm;
+static dsyevd_function dsyevd;
 
 /// The fastest of OpenBLAS's kernel sets that this CPU runs, or NULL to leave the choice to the library.
 static const char *core_type(void) {
@@ -66,10 +71,11 @@ static void load(void) {
     if (!threads_set) unsetenv("OPENBLAS_NUM_THREADS");
     if (!library) return fail(DKV_BLAS_MISSING, dlerror());
     sgemm = (sgemm_function)dlsym(library, "cblas_sgemm");
+    dsyevd = (dsyevd_function)dlsym(library, "dsyevd_");
     char *(*corename)(void) = (char *(*)(void))dlsym(library, "openblas_get_corename");
     char *(*config)(void) = (char *(*)(void))dlsym(library, "openblas_get_config");
     void (*set_threads)(int) = (void (*)(int))dlsym(library, "openblas_set_num_threads");
-    if (!sgemm || !corename || !config || !set_threads) return fail(DKV_BLAS_INCOMPLETE, dlerror());
+    if (!sgemm || !dsyevd || !corename || !config || !set_threads) return fail(DKV_BLAS_INCOMPLETE, dlerror());
     set_threads(1);
     snprintf(info.core, sizeof info.core, "%s", corename());
     snprintf(info.config, sizeof info.config, "%s", config());
@@ -87,4 +93,21 @@ void dkv_blas_sgemm(bool transpose_a, bool transpose_b, int m, int n, int k, flo
                     const float *b, int ldb, float beta, float *c, int ldc) {
     sgemm(row_major, transpose_a ? transpose : no_transpose, transpose_b ? transpose : no_transpose, m, n, k, alpha, a,
           lda, b, ldb, beta, c, ldc);
+}
+
+int dkv_blas_eigen(int n, double *matrix, double *values) {
+    double wanted = 0;
+    int whole_wanted = 0, status = 0;
+    const int query = -1;
+    dsyevd("V", "U", &n, matrix, &n, values, &wanted, &query, &whole_wanted, &query, &status);
+    if (status != 0) return status;
+    const int work_size = (int)wanted;
+    double *work = malloc((size_t)work_size * sizeof *work);
+    int *whole = malloc((size_t)whole_wanted * sizeof *whole);
+    status = -1000;
+    // Columns of a column-major result are rows to us.
+    if (work && whole) dsyevd("V", "U", &n, matrix, &n, values, work, &work_size, whole, &whole_wanted, &status);
+    free(work);
+    free(whole);
+    return status;
 }

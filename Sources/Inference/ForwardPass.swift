@@ -247,7 +247,9 @@ public final class ForwardPass {
     ///   - rows: At most ``maxRows`` rows; they are not changed.
     ///   - position: Of the first row's token in the sequence.
     ///   - pages: The sequence's pages from its beginning.
-    public func store(_ rows: Matrix, layer: Int, position: Int, pages: [PageID]) {
+    /// - Returns: The rows as attention sees them, keys rotated; valid until the object is used again.
+    @discardableResult
+    public func store(_ rows: Matrix, layer: Int, position: Int, pages: [PageID]) -> Matrix {
         let c = model.configuration, columns = 2 * c.kvHeads * c.headDimension
         precondition(rows.columns == columns && rows.rows <= maxRows, "shapes do not fit")
         precondition(
@@ -266,6 +268,7 @@ public final class ForwardPass {
         }
         compute.rotateAndStore(
             scratch, heads: 0, layer: layer, layout: pool.layout, rotation: work.rotation.base, slots: work.slots)
+        return scratch
     }
 
     // MARK: Output

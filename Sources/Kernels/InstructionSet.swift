@@ -43,7 +43,7 @@ public enum InstructionSet: String, Sendable, CaseIterable, Comparable {
     /// Whether `a` is the older set.
     public static func < (a: InstructionSet, b: InstructionSet) -> Bool { a.code.rawValue < b.code.rawValue }
 
-    private var code: dkv_isa {
+    var code: dkv_isa {
         switch self {
         case .scalar: DKV_ISA_SCALAR
         case .avx2: DKV_ISA_AVX2

@@ -40,6 +40,30 @@ public struct OpenBLAS: Sendable {
             c.baseAddress, Int32(n))
     }
 
+    /// Eigenvalues in ascending order and eigenvectors, [n][n] by rows, of a symmetric matrix [n][n].
+    ///
+    /// - Throws: ``KernelError/openBLAS(_:)`` if the iteration does not converge or memory is refused.
+    public func eigen(symmetric matrix: [Double], n: Int) throws(KernelError) -> (values: [Double], vectors: [Double]) {
+        precondition(n > 0 && n < 1 << 15 && matrix.count == n * n, "sizes out of range")
+        var vectors = matrix, values = Array(repeating: 0.0, count: n)
+        let status = dkv_blas_eigen(Int32(n), &vectors, &values)
+        guard status == 0, values.allSatisfy(\.isFinite) else {
+            throw .openBLAS("eigenvalues of a \(n) × \(n) matrix were not found (code \(status))")
+        }
+        return (values, vectors)
+    }
+
+    /// `c = a · b`, or `c = aᵀ · b` where `a` is [k][m]; `b` is [k][n], `c` [m][n], all dense and row-major.
+    public func multiply(
+        _ a: UnsafePointer<Float>, transposed: Bool = false, _ b: UnsafePointer<Float>,
+        into c: UnsafeMutablePointer<Float>, m: Int, n: Int, k: Int
+    ) {
+        precondition(m > 0 && n > 0 && k > 0 && max(m, n, k) < Int(Int32.max), "sizes out of range")
+        dkv_blas_sgemm(
+            transposed, false, Int32(m), Int32(n), Int32(k), 1, a, Int32(transposed ? m : k), b, Int32(n), 0, c,
+            Int32(n))
+    }
+
     /// A C character array as text.
     private static func text<Characters>(_ characters: Characters) -> String {
         withUnsafeBytes(of: characters) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }

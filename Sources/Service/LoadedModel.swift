@@ -14,7 +14,8 @@ public struct LoadedModel: Sendable {
     public let tokenizer: Tokenizer
     /// How conversations become prompts.
     public let chatTemplate: ChatTemplate
-    private let threads: ThreadPool
+    /// Where it computes.
+    public let threads: ThreadPool
 
     /// Loads a model file.
     ///

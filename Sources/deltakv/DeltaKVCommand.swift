@@ -17,8 +17,8 @@ struct DeltaKVCommand: AsyncParsableCommand {
             """,
         version: Version.current,
         subcommands: [
-            DatabaseCommand.self, ModelCommand.self, DaemonCommand.self, JobsCommand.self, GenerateCommand.self,
-            BenchCommand.self, DoctorCommand.self,
+            DatabaseCommand.self, ModelCommand.self, CalibrateCommand.self, DaemonCommand.self, JobsCommand.self, GenerateCommand.self,
+            EvalCommand.self, BenchCommand.self, DoctorCommand.self,
         ])
 
     /// Exit codes: 0 done, 1 failed, 2 wrong usage.

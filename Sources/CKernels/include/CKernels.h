@@ -204,6 +204,7 @@ size_t dkv_attention_scratch(size_t head_dimension);
 void dkv_attention_task(void *context, size_t index, size_t worker);
 void dkv_attention_fold_task(void *context, size_t index, size_t worker);
 
+#include "gather.h"
 #include "kv_int8.h"
 #include "limits.h"
 #include "quantized.h"

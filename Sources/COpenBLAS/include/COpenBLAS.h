@@ -31,4 +31,8 @@ const dkv_blas_info *dkv_blas_load(void);
 void dkv_blas_sgemm(bool transpose_a, bool transpose_b, int m, int n, int k, float alpha, const float *a, int lda,
                     const float *b, int ldb, float beta, float *c, int ldc);
 
+/// Eigenvalues in ascending order to `values` and, in place of the symmetric `matrix` [n][n] (fp64), its eigenvectors by
+/// rows (LAPACK's dsyevd). Returns 0, LAPACK's error code, or −1000 when memory ran out.
+int dkv_blas_eigen(int n, double *matrix, double *values);
+
 #endif

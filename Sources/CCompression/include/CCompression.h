@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+// Kernels of the transform codec: search for reference pairs, quantisation, entropy coding. All arithmetic is on
+// integers, so results are the same bits on every machine, for every block size and number of threads.
+//
+// Units. A row's coefficients are integers in fine units, DKV_FINE to the layer's quantisation step. Candidates (vectors
+// that rows are predicted from) are int8 in units of DKV_UNIT fine units. A prediction is the mean of two candidates.
+#ifndef DELTAKV_CCOMPRESSION_H
+#define DELTAKV_CCOMPRESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/// Fine units of a step.
+#define DKV_FINE 16
+/// Fine units of a candidate's unit; even, so that the mean of two candidates is a whole number of fine units.
+#define DKV_UNIT 6
+/// Largest magnitude of a coefficient, in fine units.
+#define DKV_FINE_LIMIT 16383
+/// Candidates that are interleaved in a panel.
+#define DKV_LANES 16
+/// Rows of a search block.
+#define DKV_SEARCH_ROWS 8
+
+// ---- Candidates -----------------------------------------------------------------------------------------------------
+
+/// Candidates in panels `[ceil(count / 16)][columns / 4][16][4]`, bytes biased by 128; `columns` is a multiple of 4.
+typedef struct dkv_candidates {
+    size_t columns;
+    uint8_t *panels;
+    int32_t *norms;          // sum of squares of each
+} dkv_candidates;
+
+/// Bytes of the panels of `count` candidates.
+size_t dkv_candidate_bytes(size_t columns, size_t count);
+void dkv_candidate_set(const dkv_candidates *candidates, size_t index, const int8_t *row);
+void dkv_candidate_get(const dkv_candidates *candidates, size_t index, int8_t *row);
+
+/// Sets of CPU instructions; the values of `dkv_isa` in CKernels, and one more.
+typedef enum dkv_codec_isa { DKV_CODEC_SCALAR = 0, DKV_CODEC_AVX2 = 1, DKV_CODEC_VNNI = 2 } dkv_codec_isa;
+/// The best set of this CPU that is not above `most` (0 scalar, 1 AVX2, 2 AVX-512; the latter needs VNNI here).
+dkv_codec_isa dkv_codec_best(int most);
+
+/// For up to DKV_SEARCH_ROWS rows of int8: `first` is the candidate nearest to the row, `second` the one whose mean with
+/// the first is nearest to it, among the first `limits[i]` (at least 1) candidates. Ties go to the lower index.
+/// `scratch` has room for `2 · DKV_SEARCH_ROWS · (candidates rounded up to DKV_LANES)` values.
+void dkv_pair_search(dkv_codec_isa isa, const dkv_candidates *candidates, const int8_t *rows, size_t count,
+                     const size_t *limits, int32_t *scratch, uint32_t *first, uint32_t *second);
+
+// ---- Entropy coding: rANS with static tables ------------------------------------------------------------------------
+
+#define DKV_PROBABILITY_BITS 11
+/// Classes of distributions, by the mean magnitude of their symbols; class 0 is reserved for columns that are not coded.
+#define DKV_CLASSES 48
+/// Values up to this magnitude may have a symbol of their own.
+#define DKV_HALF_ALPHABET 31
+/// Symbols: values in zigzag order (0, 1, −1, 2, …), then the escape, which 16 raw bits follow.
+#define DKV_SYMBOLS 64
+#define DKV_ESCAPE 63
+/// Gains of a row: gain g moves the class of every column by g − DKV_GAIN_ZERO.
+#define DKV_GAINS 8
+#define DKV_GAIN_ZERO 3
+
+typedef struct dkv_symbol {
+    uint64_t reciprocal;     // 2^63 / frequency, rounded up
+    uint32_t frequency, start;
+} dkv_symbol;
+
+typedef struct dkv_tables {
+    dkv_symbol encode[DKV_CLASSES][DKV_SYMBOLS];
+    /// By slot: symbol | frequency << 6 | offset in the symbol's range << 18.
+    uint32_t decode[DKV_CLASSES][1 << DKV_PROBABILITY_BITS];
+} dkv_tables;
+
+/// Fills the tables from frequencies `[DKV_CLASSES][DKV_SYMBOLS]`, which sum to 2^DKV_PROBABILITY_BITS in each class. A
+/// symbol of frequency 0 is coded by the escape; only 0 and the escape need a frequency. Returns false if they lack it.
+bool dkv_tables_fill(dkv_tables *tables, const uint16_t *frequencies);
+
+/// How one kind of row (references, or all others) is quantised and coded.
+typedef struct dkv_mode {
+    const uint8_t *classes;  // [columns]; 0: not coded, always zero
+    const int8_t *shifts;    // [columns][2]: added to the magnitude of decoded 1, and of decoded 2 and more
+    int32_t step;            // fine units
+    int32_t rounding;        // fine units added to a magnitude before it is divided by the step
+    uint32_t thresholds[DKV_GAINS - 1];  // gain: thresholds that the sum of magnitudes reaches
+} dkv_mode;
+
+/// Most bytes of a coded row.
+size_t dkv_row_limit(size_t columns);
+/// Codes a row so that it ends before `end`; returns its length. `pair` has `pair_bits` bits, at most 32.
+size_t dkv_row_encode(const dkv_tables *tables, const dkv_mode *mode, size_t columns, const int16_t *values,
+                      uint32_t pair, unsigned pair_bits, uint8_t *end);
+/// Decodes a row to the fine units of its residual. Returns false if the bytes are no row; never reads outside them.
+bool dkv_row_decode(const dkv_tables *tables, const dkv_mode *mode, size_t columns, const uint8_t *bytes,
+                    size_t length, unsigned pair_bits, int16_t *residual, uint32_t *pair);
+
+/// Unordered pairs are numbered: greater · (greater + 1) / 2 + lesser.
+uint32_t dkv_pair_number(uint32_t a, uint32_t b);
+void dkv_pair_split(uint32_t number, uint32_t *a, uint32_t *b);
+/// Bits that hold the number of any pair of `candidates` candidates, at least 16.
+unsigned dkv_pair_bits(size_t candidates);
+
+// ---- A layer --------------------------------------------------------------------------------------------------------
+
+typedef struct dkv_layer {
+    size_t columns;
+    size_t prototypes;       // candidates that belong to the layer, the first of every table
+    size_t sinks, stride;    // references are the sinks and every stride-th row after them
+    dkv_mode rows, references;
+    const dkv_tables *tables;
+} dkv_layer;
+
+/// References among the rows before `position`.
+size_t dkv_references_before(const dkv_layer *layer, size_t position);
+bool dkv_is_reference(const dkv_layer *layer, size_t position);
+
+/// Coding of rows; a task codes DKV_SEARCH_ROWS of the listed rows.
+typedef struct dkv_encode {
+    const dkv_layer *layer;
+    dkv_codec_isa isa;
+    dkv_candidates candidates;
+    const float *coefficients;  // [rows][ld], in fine units
+    size_t ld;
+    size_t position;         // of the first row
+    const uint32_t *list;    // the rows to code: all references or none
+    size_t count;
+    bool references;         // what the listed rows are; a reference becomes a candidate when all tasks are done
+    uint8_t *coded;          // [rows][dkv_row_limit()], each at the end of its place
+    uint16_t *lengths;       // [rows]
+    int8_t *decoded;         // references: [listed][columns] as candidates
+    int16_t *residuals;      // NULL, or [rows][columns]: residuals before quantisation (calibration)
+    int16_t *values;         // NULL, or [rows][columns]: quantised (calibration)
+    int32_t *scratch;        // [workers][scratch_size]
+    size_t scratch_size;
+} dkv_encode;
+/// Values of scratch that a worker needs when there are `candidates`.
+size_t dkv_encode_scratch(const dkv_layer *layer, size_t candidates);
+size_t dkv_encode_count(const dkv_encode *encode);
+void dkv_encode_task(void *context, size_t index, size_t worker);
+
+/// Decoding of rows; a task decodes a few of them.
+typedef struct dkv_decode {
+    const dkv_layer *layer;
+    dkv_candidates candidates;  // prototypes, and references if `whole`
+    bool whole;
+    const uint8_t *bytes;       // all coded rows, one after another
+    const uint32_t *offsets;    // of each group of DKV_GROUP rows
+    const uint8_t *lengths;     // of each row; 255: the row starts with two bytes of length
+    size_t byte_count;
+    const uint32_t *list;       // positions of the rows to decode
+    size_t count;
+    float *coefficients;        // [listed][ld], in fine units, or NULL
+    size_t ld;
+    int8_t *decoded;            // NULL, or [listed][columns] as candidates (references only)
+    int32_t *scratch;           // [workers][scratch_size]
+    size_t scratch_size;
+    uint8_t *failed;            // set to 1 by any task that meets bytes that are no row
+} dkv_decode;
+/// Rows whose lengths add up from one offset.
+#define DKV_GROUP 16
+size_t dkv_decode_scratch(const dkv_layer *layer);
+size_t dkv_decode_count(const dkv_decode *decode);
+void dkv_decode_task(void *context, size_t index, size_t worker);
+
+// ---- Rows -----------------------------------------------------------------------------------------------------------
+
+/// `y = (x − mean) · scale` by columns.
+void dkv_centre(const float *x, const float *mean, const float *scale, float *y, size_t columns);
+/// `y += mean` by columns.
+void dkv_add(float *y, const float *mean, size_t columns);
+/// IEEE half precision to and from single, round to nearest even; beyond the range: ±65504.
+uint16_t dkv_to_half(float value);
+float dkv_from_half(uint16_t half);
+/// Whether all values are finite.
+bool dkv_finite(const float *x, size_t count);
+
+// ---- Calibration ----------------------------------------------------------------------------------------------------
+
+/// Causal softmax in place of scaled scores `[n][n]`: row i over columns 0...i, zeros after them.
+void dkv_causal_softmax(float *scores, size_t n, float scale);
+/// Sums over rows i and columns j in [first, i] of `p²` to `mass`, and of `p² · max(0, a[j] + b[i] − 2 · c[i][j])` to
+/// `spread`; `p` and `c` are [n][n].
+void dkv_attention_sums(const float *p, const float *a, const float *b, const float *c, size_t n, size_t first,
+                        double *mass, double *spread);
+
+#endif

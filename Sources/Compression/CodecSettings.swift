@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What a user may choose about the transform codec. A compressor file carries its settings; they change every code.
+public struct CodecSettings: Sendable, Equatable {
+    /// First rows of a sequence, which are kept in half precision as well (attention leans on them) and are references.
+    public var sinks: Int
+    /// Every so many rows after the sinks one is a reference (absolute positions).
+    public var stride: Int
+    /// Candidates that belong to a layer instead of a sequence: typical rows, found by calibration. A multiple of 16.
+    public var prototypes: Int
+    /// The quantisation step in units of the root mean square of what prediction leaves: larger is smaller and coarser.
+    public var step: Float
+    /// Added to a magnitude, in sixteenths of a step, before it is cut to whole steps; below 8 favours zeros.
+    public var rounding: Int
+
+    /// Settings; the defaults are what measured best.
+    public init(sinks: Int = 8, stride: Int = 10, prototypes: Int = 256, step: Float = 1.4, rounding: Int = 6) {
+        self.sinks = sinks
+        self.stride = stride
+        self.prototypes = prototypes
+        self.step = step
+        self.rounding = rounding
+    }
+
+    /// Whether every value is within the codec's bounds.
+    var isValid: Bool {
+        (0...1024).contains(sinks) && (1...65536).contains(stride) && prototypes % 16 == 0
+            && (16...4096).contains(prototypes) && step.isFinite && (0.01...100).contains(step)
+            && (0...8).contains(rounding)
+    }
+}

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+import Crypto
+import Foundation
+
+/// Compressors in files: `DKVCOMPR`, version, SHA-256 of what follows, then the numbers of the compressor, little-endian.
+/// Written to a temporary name, synchronised and renamed, so that a file is there whole or not at all.
+public enum CompressorFile {
+    private static let magic = Array("DKVCOMPR".utf8)
+    private static let version: UInt32 = 1
+    private static let headerBytes = 8 + 4 + 32
+
+    /// Where the compressor for a model file lies: beside it.
+    public static func path(forModel path: String) -> String {
+        (path.hasSuffix(".gguf") ? String(path.dropLast(5)) : path) + ".deltakv"
+    }
+
+    /// Reads a compressor.
+    ///
+    /// - Parameter digest: SHA-256 of the model file, in hexadecimal.
+    /// - Throws: ``CompressionError/file(path:reason:)`` for what is missing, damaged or of another version,
+    ///   ``CompressionError/otherModel(path:)`` if it was made for other weights.
+    public static func load(path: String, forModelDigest digest: String) throws(CompressionError) -> Compressor {
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw .file(path: path, reason: "cannot be read: check the path, or make one with 'deltakv calibrate'")
+        }
+        let bytes = Array(data)
+        guard bytes.count > headerBytes, Array(bytes[..<8]) == magic else {
+            throw .file(path: path, reason: "is no compressor file: make one with 'deltakv calibrate'")
+        }
+        var header = ByteReader(Array(bytes[8..<headerBytes]))
+        guard let found = header.take(UInt32.self), found == version else {
+            throw .file(path: path, reason: "is of another version: make it again with 'deltakv calibrate'")
+        }
+        let payload = Array(bytes[headerBytes...])
+        guard Array(SHA256.hash(data: payload)) == Array(bytes[12..<headerBytes]) else {
+            throw .file(path: path, reason: "is damaged (its checksum differs): make it again with 'deltakv calibrate'")
+        }
+        guard let parts = parse(payload) else {
+            throw .file(path: path, reason: "contradicts itself: make it again with 'deltakv calibrate'")
+        }
+        guard parts.digest == digest else { throw .otherModel(path: path) }
+        return try Compressor(
+            modelDigest: parts.digest, settings: parts.settings, tables: parts.tables, parameters: parts.layers,
+            observationLayers: parts.observation)
+    }
+
+    /// Writes a compressor.
+    ///
+    /// - Throws: ``CompressionError/file(path:reason:)``.
+    public static func save(_ compressor: Compressor, path: String) throws(CompressionError) {
+        let payload = serialized(compressor)
+        var file = ByteWriter()
+        file.put(magic)
+        file.put(version)
+        file.put(Array(SHA256.hash(data: payload)))
+        file.put(payload)
+        do {
+            let directory = (path as NSString).deletingLastPathComponent
+            if !directory.isEmpty {
+                try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+            }
+            try publish(file.bytes, as: path)
+        } catch {
+            throw .file(path: path, reason: "cannot be written: \(error.localizedDescription)")
+        }
+    }
+
+    private static func publish(_ bytes: [UInt8], as path: String) throws {
+        let temporary = path + ".\(ProcessInfo.processInfo.processIdentifier).tmp"
+        defer { try? FileManager.default.removeItem(atPath: temporary) }
+        try Data(bytes).write(to: URL(fileURLWithPath: temporary))
+        let handle = try FileHandle(forUpdating: URL(fileURLWithPath: temporary))
+        try handle.synchronize()
+        try handle.close()
+        guard rename(temporary, path) == 0 else { throw CocoaError(.fileWriteUnknown) }
+        let parent = open((path as NSString).deletingLastPathComponent, O_RDONLY | O_DIRECTORY)
+        if parent >= 0 {
+            fsync(parent)
+            close(parent)
+        }
+    }
+
+    // MARK: Contents
+
+    private static func serialized(_ compressor: Compressor) -> [UInt8] {
+        var w = ByteWriter()
+        let s = compressor.settings, digest = Array(compressor.modelDigest.utf8)
+        w.put(UInt32(digest.count))
+        w.put(digest)
+        for value in [s.sinks, s.stride, s.prototypes, s.rounding] { w.put(UInt32(value)) }
+        w.put(s.step)
+        w.put(UInt32(compressor.layers.count))
+        w.put(UInt32(compressor.columns))
+        w.put(UInt32(compressor.observationLayers.count))
+        w.put(compressor.observationLayers.map(UInt32.init))
+        w.put(compressor.tables.frequencies)
+        for layer in compressor.layers {
+            let p = layer.parameters
+            w.put(p.mean)
+            w.put(p.scale)
+            w.put(p.forward)
+            w.put(p.inverse)
+            w.put(p.prototypes)
+            for mode in [p.rows, p.references] {
+                w.put(mode.classes)
+                w.put(mode.shifts)
+                w.put(mode.thresholds)
+            }
+        }
+        return w.bytes
+    }
+
+    private struct Parts {
+        let digest: String
+        let settings: CodecSettings
+        let tables: CodeTables
+        let layers: [LayerParameters]
+        let observation: [Int]
+    }
+
+    private static func parse(_ payload: [UInt8]) -> Parts? {
+        var r = ByteReader(payload)
+        guard let digestLength = r.take(UInt32.self), digestLength <= 128,
+            let digest = r.take(Int(digestLength), UInt8.self), let sinks = r.take(UInt32.self),
+            let stride = r.take(UInt32.self), let prototypes = r.take(UInt32.self), let rounding = r.take(UInt32.self),
+            let step = r.take(Float.self), let layerCount = r.take(UInt32.self), layerCount <= 1024,
+            let columns = r.take(UInt32.self), columns <= 16000, let observers = r.take(UInt32.self),
+            observers <= layerCount, let observation = r.take(Int(observers), UInt32.self),
+            observation.allSatisfy({ $0 < layerCount }),
+            let frequencies = r.take(CodeTables.classes * CodeTables.symbols, UInt16.self),
+            let tables = CodeTables(frequencies: frequencies)
+        else { return nil }
+        let settings = CodecSettings(
+            sinks: Int(sinks), stride: Int(stride), prototypes: Int(prototypes), step: step, rounding: Int(rounding))
+        guard settings.isValid else { return nil }
+        var layers: [LayerParameters] = []
+        for _ in 0..<layerCount {
+            guard let layer = parseLayer(&r, columns: Int(columns), settings) else { return nil }
+            layers.append(layer)
+        }
+        guard r.isAtEnd else { return nil }
+        return Parts(
+            digest: String(decoding: digest, as: UTF8.self), settings: settings, tables: tables, layers: layers,
+            observation: observation.map(Int.init))
+    }
+
+    private static func parseLayer(
+        _ r: inout ByteReader, columns: Int, _ settings: CodecSettings
+    ) -> LayerParameters? {
+        let matrix = columns * (columns / EightBitBlocks.length) * EightBitBlocks.bytes
+        func mode() -> LayerParameters.Mode? {
+            guard let classes = r.take(columns, UInt8.self), let shifts = r.take(2 * columns, Int8.self),
+                let thresholds = r.take(7, UInt32.self)
+            else { return nil }
+            return LayerParameters.Mode(classes: classes, shifts: shifts, thresholds: thresholds)
+        }
+        guard let mean = r.take(columns, Float.self), let scale = r.take(columns, Float.self),
+            let forward = r.take(matrix, UInt8.self), let inverse = r.take(matrix, UInt8.self),
+            let prototypes = r.take(settings.prototypes * columns, Int8.self), let rows = mode(),
+            let references = mode()
+        else { return nil }
+        return LayerParameters(
+            columns: columns, mean: mean, scale: scale, forward: forward, inverse: inverse, prototypes: prototypes,
+            rows: rows, references: references)
+    }
+}

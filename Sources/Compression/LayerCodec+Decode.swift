@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+import CCompression
+import Kernels
+
+extension LayerCodec {
+    /// Decodes rows of a history. A row comes out the same whatever is decoded with it.
+    ///
+    /// - Parameters:
+    ///   - positions: The rows wanted, in any order.
+    ///   - references: The history's table if there is one; without it each row's references are decoded along.
+    ///   - rows: [positions][columns], `[keys before rotation | values]`.
+    /// - Throws: ``CompressionError/damagedRows(layer:)``.
+    public func decode(
+        _ positions: some Collection<Int>, of history: CompressedRows, references: ReferenceTable? = nil,
+        into rows: Matrix, in work: CodecWorkspace
+    ) throws(CompressionError) {
+        precondition(rows.columns == columns && rows.rows == positions.count && work.columns == columns, "shapes")
+        precondition(references.map { $0.references == self.references(before: history.count) } ?? true, "another table")
+        var next = positions.startIndex
+        for first in stride(from: 0, to: rows.rows, by: work.maxRows) {
+            let count = min(work.maxRows, rows.rows - first)
+            for i in 0..<count {
+                precondition(positions[next] >= 0 && positions[next] < history.count, "there is no such row")
+                work.list[i] = UInt32(positions[next])
+                next = positions.index(after: next)
+            }
+            let coefficients = work.coefficients(count)
+            try decodeListed(
+                count, of: history, candidates: references?.candidates, to: coefficients.base, in: work)
+            let piece = Matrix(rows.base + first * rows.stride, rows: count, columns: columns, stride: rows.stride)
+            work.quantized.quantize(coefficients, with: work.compute)
+            inverse.multiply(work.quantized, into: piece, with: work.compute)
+            for i in 0..<count { finish(piece[row: i], position: Int(work.list[i]), of: history) }
+        }
+    }
+
+    /// The table of a history's references, made from its coded rows.
+    ///
+    /// - Throws: ``CompressionError``.
+    public func referenceTable(
+        of history: CompressedRows, in work: CodecWorkspace
+    ) throws(CompressionError) -> ReferenceTable {
+        let table = try ReferenceTable(codec: self)
+        var position = 0
+        while position < history.count {
+            var count = 0
+            while position < history.count, count < work.maxRows {
+                if isReference(position) {
+                    work.list[count] = UInt32(position)
+                    count += 1
+                }
+                position += 1
+            }
+            guard count > 0 else { continue }
+            try decodeListed(count, of: history, candidates: nil, to: nil, in: work)
+            try table.append(work.decoded, count: count)
+        }
+        return table
+    }
+
+    /// Adds the mean, or puts a sink's exact values in place.
+    private func finish(_ row: UnsafeMutableBufferPointer<Float>, position: Int, of history: CompressedRows) {
+        guard position < settings.sinks else {
+            dkv_add(row.baseAddress, parameters.mean, columns)
+            return
+        }
+        for i in 0..<columns { row[i] = dkv_from_half(history.sinks[position * columns + i]) }
+    }
+
+    /// Decodes the rows in the workspace's list: to coefficients, or, where these are nil, references to candidates.
+    private func decodeListed(
+        _ count: Int, of history: CompressedRows, candidates: dkv_candidates?, to coefficients: UnsafeMutablePointer<Float>?,
+        in work: CodecWorkspace
+    ) throws(CompressionError) {
+        let scratchSize = dkv_decode_scratch(description)
+        let scratch = try work.scratch(perWorker: scratchSize)
+        var failed: UInt8 = 0
+        history.bytes.withUnsafeBufferPointer { bytes in
+            history.offsets.withUnsafeBufferPointer { offsets in
+                history.lengths.withUnsafeBufferPointer { lengths in
+                    withUnsafeMutablePointer(to: &failed) { failed in
+                        var task = dkv_decode()
+                        task.layer = UnsafePointer(description)
+                        task.candidates = candidates ?? prototypes
+                        task.whole = candidates != nil
+                        task.bytes = bytes.baseAddress
+                        task.offsets = offsets.baseAddress
+                        task.lengths = lengths.baseAddress
+                        task.byte_count = bytes.count
+                        task.list = UnsafePointer(work.list)
+                        task.count = count
+                        task.coefficients = coefficients
+                        task.ld = columns
+                        task.decoded = coefficients == nil ? work.decoded : nil
+                        task.scratch = scratch
+                        task.scratch_size = scratchSize
+                        task.failed = failed
+                        work.compute.pool.run(count: dkv_decode_count(&task), context: &task, task: dkv_decode_task)
+                    }
+                }
+            }
+        }
+        if failed != 0 { throw .damagedRows(layer: layer) }
+    }
+}

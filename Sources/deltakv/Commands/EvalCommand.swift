@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Compression
+import Evaluation
+import Foundation
+import ModelFiles
+import Service
+
+/// `deltakv eval`: what compressed caches cost in quality.
+struct EvalCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "eval", abstract: "Measure size and quality of cache policies.",
+        discussion: """
+            Each text's first tokens are the history: computed exactly, compressed by each policy. The tokens after it are
+            scored over what the policy left, against the exact history: perplexity, divergence (KL, nats a token) and how
+            often the likeliest next token is the same. Sizes count all bytes of the history, against f16. Weights are
+            multiplied in fp32 unless --weights says otherwise, so that only the cache makes a difference.
+            """)
+
+    @OptionGroup var settings: SettingsOptions
+
+    @Option(help: ArgumentHelp("Policies: \(PolicyCatalogue.summary).", valueName: "p,q"))
+    var policy = CommaList<String>(PolicyCatalogue.defaultNames)
+
+    @Option(
+        help: ArgumentHelp("Compressor for the policy deltakv; by default the one beside the model.", valueName: "file")
+    )
+    var compressor: String?
+
+    @Option(help: ArgumentHelp("Tokens of the compressed histories.", valueName: "n,m"))
+    var history = CommaList<Int>([4608, 7000])
+
+    @Option(help: ArgumentHelp("Tokens scored after each history.", valueName: "n"))
+    var score = 1024
+
+    @Option(
+        parsing: .upToNextOption,
+        help: ArgumentHelp("Texts to score, instead of chapters of Perl's manual.", valueName: "file"))
+    var text: [String] = []
+
+    @Option(help: ArgumentHelp("How many of the default texts.", valueName: "n"))
+    var documents = 3
+
+    @Option(
+        help: ArgumentHelp(
+            "Questions about hidden keys; half as many about chains of two links. 0 asks none.", valueName: "n"))
+    var retrievalQuestions = 240
+
+    @Option(
+        parsing: .upToNextOption,
+        help: ArgumentHelp("LongBench files (JSONL) whose questions are to be answered too.", valueName: "file"))
+    var longbench: [String] = []
+
+    @Option(help: ArgumentHelp("Where to draw divergence against bytes, as SVG.", valueName: "file"))
+    var plot: String?
+
+    @Flag(help: "One line of JSON for each policy.")
+    var json = false
+
+    func validate() throws {
+        guard history.values.allSatisfy({ $0 > 0 }) else { throw ValidationError("--history must be above 0") }
+        guard score > 0 else { throw ValidationError("--score must be above 0") }
+        guard retrievalQuestions >= 0 else { throw ValidationError("--retrieval-questions must be at least 0") }
+        guard documents > 0 else { throw ValidationError("--documents must be above 0") }
+        for name in policy.values where name != "deltakv" { _ = try named(name, nil) }
+    }
+
+    private func named(_ name: String, _ compressor: Compressor?) throws -> any CachePolicy {
+        do throws(EvaluationError) {
+            return try PolicyCatalogue.policy(named: name, compressor: compressor)
+        } catch {
+            throw ValidationError("\(error)")
+        }
+    }
+
+    private func loadCompressor(_ model: String) throws -> Compressor {
+        let path = try ModelStore().path(of: model)
+        return try CompressorFile.load(
+            path: compressor ?? CompressorFile.path(forModel: path), forModelDigest: GGUFFile(path: path).digest())
+    }
+
+    func run() async throws {
+        let texts = try EvaluationTexts(files: text, count: documents).texts
+        let records = try longbench.flatMap(Self.records)
+        // With int8 products a cache that differs in its last bits already gives a divergence of 0.003.
+        let loaded = try await settings.load(more: [.weights: settings.weights ?? "float32"]).loadModel()
+        let compressor = try policy.values.contains("deltakv") ? loadCompressor(await settings.load().model) : nil
+        let policies = try policy.values.map { try named($0, compressor) }
+        let evaluation = Evaluation(
+            documents: texts.map { .init(name: $0.name, tokens: loaded.tokenizer.encode($0.text)) },
+            measure: TextMeasure(histories: Array(Set(history.values)).sorted(), score: score),
+            contexts: RetrievalContext.make(questions: retrievalQuestions, tokenizer: loaded.tokenizer),
+            records: records, longBench: LongBenchMeasure(tokenizer: loaded.tokenizer, template: loaded.chatTemplate))
+        var progress = ProgressBar(steps: evaluation.passes(policies: policies.count))
+        let runner = try HistoryRunner(model: loaded.model, threads: loaded.threads)
+        let reports = try evaluation.run(policies, with: runner) { progress.next($0) }
+        progress.finish()
+        if let plot { try Data(QualityPlot(reports: reports).svg.utf8).write(to: URL(fileURLWithPath: plot)) }
+        if json {
+            for report in reports { try printJSON(report) }
+        } else {
+            print(EvaluationTable(reports: reports).text, terminator: "")
+        }
+    }
+}
+
+extension EvalCommand {
+    private static func records(of path: String) throws -> [LongBenchRecord] {
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw ValidationError("the file \(path) cannot be read: check the path")
+        }
+        return try LongBenchRecord.read(data, name: path)
+    }
+}
+
+/// Values separated by commas.
+struct CommaList<Value: LosslessStringConvertible & Sendable>: ExpressibleByArgument, Sendable {
+    var values: [Value]
+
+    init(_ values: [Value]) { self.values = values }
+
+    init?(argument: String) {
+        let parts = argument.split(separator: ",", omittingEmptySubsequences: false).map { Value(String($0)) }
+        guard !parts.isEmpty, parts.allSatisfy({ $0 != nil }) else { return nil }
+        values = parts.compactMap { $0 }
+    }
+
+    var defaultValueDescription: String { values.map(\.description).joined(separator: ",") }
+}
