@@ -57,7 +57,8 @@ let package = Package(
         .executableTarget(
             name: "deltakv",
             dependencies: [
-                "Compression", "Evaluation", "ModelFiles", "Service", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "Compression", "Evaluation", "ModelFiles", "Service",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]),

@@ -60,7 +60,8 @@ public struct OpenBLAS: Sendable {
     ) {
         precondition(m > 0 && n > 0 && k > 0 && max(m, n, k) < Int(Int32.max), "sizes out of range")
         dkv_blas_sgemm(
-            transposed, false, Int32(m), Int32(n), Int32(k), 1, a, Int32(transposed ? m : k), b, Int32(n), 0, c, Int32(n))
+            transposed, false, Int32(m), Int32(n), Int32(k), 1, a, Int32(transposed ? m : k), b, Int32(n), 0, c,
+            Int32(n))
     }
 
     /// A C character array as text.

@@ -22,7 +22,9 @@ struct EvalCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Policies: \(PolicyCatalogue.summary).", valueName: "p,q"))
     var policy = CommaList<String>(PolicyCatalogue.defaultNames)
 
-    @Option(help: ArgumentHelp("Compressor for the policy deltakv; by default the one beside the model.", valueName: "file"))
+    @Option(
+        help: ArgumentHelp("Compressor for the policy deltakv; by default the one beside the model.", valueName: "file")
+    )
     var compressor: String?
 
     @Option(help: ArgumentHelp("Tokens of the compressed histories.", valueName: "n,m"))
