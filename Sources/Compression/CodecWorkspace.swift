@@ -67,7 +67,9 @@ public final class CodecWorkspace {
     func scratch(perWorker count: Int) throws(CompressionError) -> UnsafeMutablePointer<Int32> {
         let bytes = 4 * count * compute.pool.threads
         if scratchMemory.count < bytes {
-            do throws(KernelError) { scratchMemory = try ReservedMemory(count: 2 * bytes) } catch { throw .kernel(error) }
+            do throws(KernelError) { scratchMemory = try ReservedMemory(count: 2 * bytes) } catch {
+                throw .kernel(error)
+            }
         }
         return scratchMemory.base.assumingMemoryBound(to: Int32.self)
     }

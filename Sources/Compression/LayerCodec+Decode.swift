@@ -15,7 +15,8 @@ extension LayerCodec {
         into rows: Matrix, in work: CodecWorkspace
     ) throws(CompressionError) {
         precondition(rows.columns == columns && rows.rows == positions.count && work.columns == columns, "shapes")
-        precondition(references.map { $0.references == self.references(before: history.count) } ?? true, "another table")
+        precondition(
+            references.map { $0.references == self.references(before: history.count) } ?? true, "another table")
         var next = positions.startIndex
         for first in stride(from: 0, to: rows.rows, by: work.maxRows) {
             let count = min(work.maxRows, rows.rows - first)
@@ -69,7 +70,8 @@ extension LayerCodec {
 
     /// Decodes the rows in the workspace's list: to coefficients, or, where these are nil, references to candidates.
     private func decodeListed(
-        _ count: Int, of history: CompressedRows, candidates: dkv_candidates?, to coefficients: UnsafeMutablePointer<Float>?,
+        _ count: Int, of history: CompressedRows, candidates: dkv_candidates?,
+        to coefficients: UnsafeMutablePointer<Float>?,
         in work: CodecWorkspace
     ) throws(CompressionError) {
         let scratchSize = dkv_decode_scratch(description)

@@ -70,7 +70,8 @@ public final class LayerCodec: @unchecked Sendable {
         description.initialize(
             to: dkv_layer(
                 columns: columns, prototypes: settings.prototypes, sinks: settings.sinks, stride: settings.stride,
-                rows: mode(parameters.rows, step: DKV_FINE), references: mode(parameters.references, step: Self.referenceStep),
+                rows: mode(parameters.rows, step: DKV_FINE),
+                references: mode(parameters.references, step: Self.referenceStep),
                 tables: UnsafePointer(tables.base)))
         var table = prototypes
         parameters.prototypes.withUnsafeBufferPointer { rows in

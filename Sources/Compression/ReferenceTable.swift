@@ -49,7 +49,8 @@ public final class ReferenceTable {
     private func grow(to wanted: Int) throws(CompressionError) {
         let larger = try Self.reserve(codec, wanted), used = dkv_candidate_bytes(codec.columns, count)
         larger.base.copyMemory(from: memory.base, byteCount: used)
-        (larger.base + dkv_candidate_bytes(codec.columns, wanted)).copyMemory(from: candidates.norms, byteCount: 4 * count)
+        (larger.base + dkv_candidate_bytes(codec.columns, wanted)).copyMemory(
+            from: candidates.norms, byteCount: 4 * count)
         memory = larger
         capacity = wanted
     }

@@ -17,7 +17,8 @@ struct DeltaKVCommand: AsyncParsableCommand {
             """,
         version: Version.current,
         subcommands: [
-            DatabaseCommand.self, ModelCommand.self, CalibrateCommand.self, DaemonCommand.self, JobsCommand.self, GenerateCommand.self,
+            DatabaseCommand.self, ModelCommand.self, CalibrateCommand.self, DaemonCommand.self, JobsCommand.self,
+            GenerateCommand.self,
             EvalCommand.self, BenchCommand.self, DoctorCommand.self,
         ])
 

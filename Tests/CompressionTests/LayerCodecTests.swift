@@ -17,7 +17,8 @@ import Testing
                     pieces.append(min(1 + random.below(90), 600 - pieces.reduce(0, +)))
                 }
                 let split = try encode(
-                    &rows, with: codec, pieces: pieces, in: work(64, threads: threads, set: set, maxRows: 1 + random.below(70)))
+                    &rows, with: codec, pieces: pieces,
+                    in: work(64, threads: threads, set: set, maxRows: 1 + random.below(70)))
                 #expect(split == whole, "\(set), \(threads) threads, pieces \(pieces)")
             }
         }
@@ -48,7 +49,8 @@ import Testing
         var history = try encode(&rows, with: codec, pieces: [233], in: space)
         history = try #require(
             CompressedRows(
-                lengths: history.lengths, bytes: history.bytes, sinks: history.sinks, columns: 64, settings: codec.settings))
+                lengths: history.lengths, bytes: history.bytes, sinks: history.sinks, columns: 64,
+                settings: codec.settings))
         let table = try codec.referenceTable(of: history, in: space)
         try rows.withMatrix { matrix in
             let rest = Matrix(matrix.base + 233 * 64, rows: 167, columns: 64)

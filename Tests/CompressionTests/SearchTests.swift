@@ -35,7 +35,9 @@ private struct Search {
     /// The same by definition: least distance, then least distance of the mean, the lower index among equals.
     func expected(_ row: [Int8], limit: Int) -> (UInt32, UInt32) {
         func least(_ target: [Int]) -> Int {
-            let distances = candidates[..<limit].map { zip($0, target).reduce(0) { $0 + (Int($1.0) - $1.1) * (Int($1.0) - $1.1) } }
+            let distances = candidates[..<limit].map {
+                zip($0, target).reduce(0) { $0 + (Int($1.0) - $1.1) * (Int($1.0) - $1.1) }
+            }
             return distances.indices.min { (distances[$0], $0) < (distances[$1], $1) } ?? 0
         }
         let first = least(row.map(Int.init))
@@ -44,7 +46,9 @@ private struct Search {
 }
 
 @Suite struct SearchTests {
-    private static let sets = [DKV_CODEC_SCALAR, DKV_CODEC_AVX2, DKV_CODEC_VNNI].filter { $0.rawValue <= dkv_codec_best(2).rawValue }
+    private static let sets = [DKV_CODEC_SCALAR, DKV_CODEC_AVX2, DKV_CODEC_VNNI].filter {
+        $0.rawValue <= dkv_codec_best(2).rawValue
+    }
 
     @Test func kernelsFindWhatTheDefinitionSays() {
         var random = Random(31)
@@ -52,7 +56,9 @@ private struct Search {
             for count in [1, 2, 15, 16, 17, 100] {
                 let search = Search(
                     columns: columns,
-                    candidates: (0..<count).map { _ in (0..<columns).map { _ in Int8(truncatingIfNeeded: Int(random.next() >> 40)) } })
+                    candidates: (0..<count).map { _ in
+                        (0..<columns).map { _ in Int8(truncatingIfNeeded: Int(random.next() >> 40)) }
+                    })
                 for rowCount in [1, 3, 8] {
                     let rows = (0..<rowCount).map { _ in (0..<columns).map { _ in Int8(random.below(255) - 127) } }
                     let limits = rows.map { _ in 1 + random.below(count) }
@@ -67,7 +73,8 @@ private struct Search {
 
     @Test func tiesAndExtremes() {
         let low = Array(repeating: Int8(-127), count: 512), high = Array(repeating: Int8(127), count: 512)
-        let search = Search(columns: 512, candidates: [high, low, low, high, high, low] + Array(repeating: low, count: 30))
+        let search = Search(
+            columns: 512, candidates: [high, low, low, high, high, low] + Array(repeating: low, count: 30))
         for isa in Self.sets {
             let found = search.run([low, high, low], limits: [36, 36, 1], isa)
             #expect(found[0] == (1, 1) && found[1] == (0, 0) && found[2] == (0, 0))

@@ -100,7 +100,8 @@ func encode(
 }
 
 func decode(
-    _ positions: [Int], of history: CompressedRows, with codec: LayerCodec, table: ReferenceTable?, in work: CodecWorkspace
+    _ positions: [Int], of history: CompressedRows, with codec: LayerCodec, table: ReferenceTable?,
+    in work: CodecWorkspace
 ) throws -> [[Float]] {
     var values = Array(repeating: Float.nan, count: positions.count * codec.columns)
     try values.withUnsafeMutableBufferPointer { buffer in
@@ -121,7 +122,9 @@ enum DefaultModel {
     }
 
     static func get() throws -> LanguageModel {
-        _ = try #require(FileManager.default.fileExists(atPath: path) ? true : nil, "no test model at \(path): run ops/test, which fetches it")
+        _ = try #require(
+            FileManager.default.fileExists(atPath: path) ? true : nil,
+            "no test model at \(path): run ops/test, which fetches it")
         return try model.get()
     }
 }

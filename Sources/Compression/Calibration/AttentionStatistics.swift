@@ -75,7 +75,8 @@ final class AttentionStatistics {
         let o = product(p, v, n, d, n), weightedV = product(v, form, n, d, d), weightedO = product(o, form, n, d, d)
         let crossed = transposedProduct(o, weightedV, n, n, d)
         var mass = 0.0, spread = 0.0
-        dkv_attention_sums(p, rowDots(v, weightedV, n, d), rowDots(o, weightedO, n, d), crossed, n, sinks, &mass, &spread)
+        dkv_attention_sums(
+            p, rowDots(v, weightedV, n, d), rowDots(o, weightedO, n, d), crossed, n, sinks, &mass, &spread)
         var moments = Array(repeating: 0.0, count: d)
         for row in 0..<n { for i in 0..<d { moments[i] += Double(q[row * d + i]) * Double(q[row * d + i]) } }
         let half = d / 2

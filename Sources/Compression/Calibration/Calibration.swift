@@ -129,7 +129,9 @@ public struct Calibration {
                 results.withLock { $0[layer] = result }
             }
             for layer in group {
-                guard let result = results.withLock({ $0[layer] }) else { preconditionFailure("every layer was solved") }
+                guard let result = results.withLock({ $0[layer] }) else {
+                    preconditionFailure("every layer was solved")
+                }
                 solutions.append(try result.get())
             }
             progress(.layers(group.upperBound, of: layers))

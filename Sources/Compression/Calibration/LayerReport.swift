@@ -8,11 +8,9 @@ public struct LayerReport: Sendable {
     public let step: Double
     /// The share of the rows' energy that prediction leaves.
     public let residualShare: Double
-    /// Columns that are coded at all.
-    public let codedColumns: Int
-    /// Bits of a row in a file, all counted but sinks' exact values, with the geometric distributions' tables replaced by
-    /// the calibrated ones.
-    public internal(set) var bitsPerRow = 0.0
+    /// Bits of a coded row, without the exact values of sinks; of the first text's beginning, under geometric
+    /// distributions, which the calibrated ones undercut.
+    public let bitsPerRow: Double
     /// The same as a share of half precision.
-    public internal(set) var ratio = 0.0
+    public let ratio: Double
 }

@@ -47,9 +47,10 @@ struct LayerSolver {
         var counts = Array(repeating: 0.0, count: CodeTables.classes * CodeTables.symbols)
         parameters.rows = second.mode(references: false, step: DKV_FINE, counts: &counts)
         parameters.references = second.mode(references: true, step: LayerCodec.referenceStep, counts: &counts)
+        let bits = try bitsPerRow(parameters)
         let report = LayerReport(
             layer: layer, step: transform.stepSize, residualShare: second.residualShare(transform, sample, sampleCount),
-            codedColumns: parameters.rows.classes.filter { $0 > 0 }.count)
+            bitsPerRow: bits, ratio: bits / Double(16 * columns))
         return Solution(parameters: parameters, counts: counts, report: report)
     }
 
@@ -118,6 +119,18 @@ struct LayerSolver {
 
     // MARK: Coding
 
+    /// What rows of the first text cost.
+    private func bitsPerRow(_ parameters: LayerParameters) throws(CompressionError) -> Double {
+        let codec = try LayerCodec(
+            layer: layer, settings: settings, parameters: parameters, tables: CodeTables.geometric())
+        var history = CompressedRows()
+        let count = min(lengths[0], 1024)
+        try codec.encode(
+            Matrix(rows, rows: count, columns: columns), appendingTo: &history,
+            references: ReferenceTable(codec: codec), in: CodecWorkspace(columns: columns, compute: compute))
+        return Double(8 * (history.bytes.count + history.lengths.count)) / Double(count)
+    }
+
     /// Codes all texts and keeps what prediction left and what became of it.
     private func trace(_ parameters: LayerParameters) throws(CompressionError) -> LayerTrace {
         let codec = try LayerCodec(
@@ -129,7 +142,8 @@ struct LayerSolver {
             var history = CompressedRows()
             let table = try ReferenceTable(codec: codec)
             try codec.encode(
-                Matrix(rows + first * columns, rows: length, columns: columns), appendingTo: &history, references: table,
+                Matrix(rows + first * columns, rows: length, columns: columns), appendingTo: &history,
+                references: table,
                 in: work,
                 trace: CodingTrace(
                     residuals: trace.residuals + first * columns, values: trace.values + first * columns))

@@ -24,7 +24,9 @@ enum Prototypes {
                 }
             }
             for index in 0..<count where members[index] > 0 {
-                for i in 0..<columns { centres[index * columns + i] = sums[index * columns + i] / Float(members[index]) }
+                for i in 0..<columns {
+                    centres[index * columns + i] = sums[index * columns + i] / Float(members[index])
+                }
             }
         }
         return centres
@@ -38,7 +40,8 @@ enum Prototypes {
         dots.withUnsafeMutableBufferPointer { dots in
             centres.withUnsafeBufferPointer { centres in
                 blas.multiplyTransposed(
-                    UnsafeBufferPointer(start: rows, count: n * columns), centres, into: dots, m: n, n: count, k: columns)
+                    UnsafeBufferPointer(start: rows, count: n * columns), centres, into: dots, m: n, n: count,
+                    k: columns)
             }
             let norms = (0..<count).map { c in
                 (0..<columns).reduce(Float(0)) { $0 + centres[c * columns + $1] * centres[c * columns + $1] }

@@ -63,7 +63,9 @@ struct CalibrateCommand: AsyncParsableCommand {
         for layer in result.layers { try report(layer) }
         if !json {
             let observers = result.compressor.observationLayers.map(String.init).joined(separator: ", ")
-            print("Observation layers \(observers): they cover \(percent(result.coverage)) of what other layers attend to.")
+            print(
+                "Observation layers \(observers): they cover \(percent(result.coverage)) of what other layers attend to."
+            )
             print("Wrote \(path).")
         }
     }
@@ -72,7 +74,6 @@ struct CalibrateCommand: AsyncParsableCommand {
         let layer: Int
         let step: Double
         let residualShare: Double
-        let codedColumns: Int
         let bitsPerRow: Double
         let ratio: Double
     }
@@ -82,10 +83,10 @@ struct CalibrateCommand: AsyncParsableCommand {
             try printJSON(
                 Row(
                     layer: layer.layer, step: layer.step, residualShare: layer.residualShare,
-                    codedColumns: layer.codedColumns, bitsPerRow: layer.bitsPerRow, ratio: layer.ratio))
+                    bitsPerRow: layer.bitsPerRow, ratio: layer.ratio))
         } else {
             print(
-                "layer \(layer.layer): prediction leaves \(percent(layer.residualShare)), \(layer.codedColumns) columns coded, "
+                "layer \(layer.layer): prediction leaves \(percent(layer.residualShare)), "
                     + "\(Int(layer.bitsPerRow.rounded())) bits a token (\(percent(layer.ratio)) of f16)")
         }
     }

@@ -66,7 +66,11 @@ struct CalibrationTexts {
     private static func withoutTags(_ html: String) -> String {
         var text = "", isTag = false
         for character in html {
-            if character == "<" { isTag = true } else if character == ">" { isTag = false } else if !isTag {
+            if character == "<" {
+                isTag = true
+            } else if character == ">" {
+                isTag = false
+            } else if !isTag {
                 text.append(character)
             }
         }
