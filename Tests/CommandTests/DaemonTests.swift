@@ -108,7 +108,8 @@ import Testing
 
     @Test func afterKillEveryJobCompletesOnce() async throws {
         try await withQueue { program, client in
-            try await submit(8, words: 400, maxTokens: 30, to: client)
+            // Prompts so long that the first job is done while others are still being read.
+            try await submit(8, words: 1500, maxTokens: 30, to: client)
             let options = ["daemon", "--drain", "--lease", "3s", "--poll", "200ms"]
             for round in 1...2 {
                 let victim = try program.start(options)
