@@ -52,11 +52,31 @@ import Testing
 
     @Test(arguments: [
         ["--policy", "nonsense"], ["--history", "0"], ["--history", "a"], ["--score", "0"], ["--documents", "0"],
-        ["--retrieval-questions", "-1"],
+        ["--retrieval-questions", "-1"], ["--perplexity", "1"],
     ])
     func wrongUsageExitsWithTwo(arguments: [String]) async throws {
         let outcome = try await program.start(["eval"] + arguments).outcome()
         #expect(outcome.status == 2 && outcome.output.isEmpty && !outcome.errors.isEmpty)
+    }
+
+    /// What jobs use costs little against fp32, and something: the two are not the same computation.
+    @Test func perplexityComparesForms() async throws {
+        let words = (0..<200).map { "Line \($0) of the text says that \($0 * 7) is a number." }.joined(separator: "\n")
+        let text = try file("text.txt", words)
+        defer { try? FileManager.default.removeItem(atPath: text) }
+        func measure(_ options: String...) async throws -> [Double] {
+            let outcome = try await program.start(["eval", "--json", "--perplexity", "600", "--text", text] + options)
+                .outcome()
+            #expect(outcome.status == 0, "\(outcome.errors)")
+            return try outcome.output.split(separator: "\n").map {
+                let line = try #require(JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any])
+                #expect(line["tokens"] as? Int == 599)
+                return try #require(line["perplexity"] as? Double)
+            }
+        }
+        let exact = try await measure("--weights", "float32", "--kv-type", "f32"), usual = try await measure()
+        #expect(exact.count == 2 && exact[0] == exact[1] && usual != exact)
+        #expect(abs(usual[0] / exact[0] - 1) < 0.05, "\(usual) against \(exact)")
     }
 
     @Test func aMissingTextIsNamed() async throws {

@@ -55,7 +55,13 @@ struct EvalCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Where to draw divergence against bytes, as SVG.", valueName: "file"))
     var plot: String?
 
-    @Flag(help: "One line of JSON for each policy.")
+    @Option(
+        help: ArgumentHelp(
+            "Only the perplexity of so many first tokens of each text, with weights and KV type as jobs use them.",
+            valueName: "n"))
+    var perplexity: Int?
+
+    @Flag(help: "One line of JSON for each policy, or each text of --perplexity.")
     var json = false
 
     func validate() throws {
@@ -63,6 +69,7 @@ struct EvalCommand: AsyncParsableCommand {
         guard score > 0 else { throw ValidationError("--score must be above 0") }
         guard retrievalQuestions >= 0 else { throw ValidationError("--retrieval-questions must be at least 0") }
         guard documents > 0 else { throw ValidationError("--documents must be above 0") }
+        guard (perplexity ?? 2) > 1 else { throw ValidationError("--perplexity must be above 1") }
         for name in policy.values where name != "deltakv" { _ = try named(name, nil) }
     }
 
@@ -82,6 +89,7 @@ struct EvalCommand: AsyncParsableCommand {
 
     func run() async throws {
         let texts = try EvaluationTexts(files: text, count: documents).texts
+        if let perplexity { return try await printPerplexity(texts, tokens: perplexity) }
         let records = try longbench.flatMap(Self.records)
         // With int8 products a cache that differs in its last bits already gives a divergence of 0.003.
         let loaded = try await settings.load(more: [.weights: settings.weights ?? "float32"]).loadModel()
@@ -106,6 +114,31 @@ struct EvalCommand: AsyncParsableCommand {
 }
 
 extension EvalCommand {
+    /// A line for each text, and one for all.
+    private func printPerplexity(_ texts: [(name: String, text: String)], tokens: Int) async throws {
+        struct Line: Encodable {
+            let text: String
+            let tokens: Int
+            let perplexity: Double
+        }
+        let settings = try await settings.load(), loaded = try settings.loadModel()
+        var all = Perplexity()
+        func show(_ name: String, _ figure: Perplexity) throws {
+            let line = Line(text: name, tokens: figure.tokens, perplexity: figure.value)
+            if json { return try printJSON(line) }
+            let value = line.perplexity.formatted(.number.precision(.fractionLength(4)).grouping(.never))
+            print("\(line.text): perplexity \(value) over \(line.tokens) tokens")
+        }
+        for (name, text) in texts {
+            let figure = try Perplexity(
+                of: loaded.tokenizer.encode(text).prefix(tokens), name: name, model: loaded.model,
+                dataType: settings.engine.kvDataType, threads: loaded.threads)
+            try show(name, figure)
+            all.merge(figure)
+        }
+        try show("all", all)
+    }
+
     private static func records(of path: String) throws -> [LongBenchRecord] {
         guard let data = FileManager.default.contents(atPath: path) else {
             throw ValidationError("the file \(path) cannot be read: check the path")
