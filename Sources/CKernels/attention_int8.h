@@ -17,11 +17,12 @@ INLINE VI bytes_at(const void *p) {
     return v_set_int(four);
 }
 
-/// int8_quantize in vectors.
-INLINE float v_quantize(const float *x, float weight, size_t d, int8_t *codes) {
+/// Rounds the `d` elements of a vector to codes and returns their scale (see block_scale for vectors of nothing and of what is
+/// no number).
+INLINE float v_quantize(const float *x, size_t d, int8_t *codes) {
     V greatest = v_zero(), zero = v_zero();
     for (size_t i = 0; i < d; i += VW) {
-        const V w = v_mul(v_load(x + i), v_set(weight));
+        const V w = v_load(x + i);
         greatest = v_max(greatest, v_abs(w));
         zero = v_add(zero, v_sub(w, w));  // unless an element is no number or infinite
     }
@@ -34,7 +35,7 @@ INLINE float v_quantize(const float *x, float weight, size_t d, int8_t *codes) {
         return scale;
     }
     for (size_t i = 0; i < d; i += VW) {
-        const V w = v_mul(v_load(x + i), v_set(weight));
+        const V w = v_load(x + i);
         v_store_bytes((uint8_t *)codes + i, v_to_int(v_mul(w, v_set(factor))));
     }
     return scale;
@@ -82,7 +83,9 @@ static void load_band(const dkv_attention *a, const dkv_attention_unit *u, size_
         int32_t positions[VW];
         for (size_t lane = 0; lane < VW; lane++) {
             const size_t wanted = first + v * VW + lane, row = wanted < last ? wanted : last;
-            scales[lane] = v_quantize(query_of(a, u, row), a->scale, d, codes[lane]);
+            float spread[DKV_MAX_HEAD_DIMENSION];
+            int8_spread(query_of(a, u, row), a->scale, d, spread);
+            scales[lane] = v_quantize(spread, d, codes[lane]);
             positions[lane] = (int32_t)(u->position + row / a->group);
         }
         b->query_scale[v] = v_load(scales);
@@ -407,7 +410,9 @@ INLINE void attend_rows(const size_t rows, const dkv_attention *a, const dkv_att
     float maximum[few_rows], sum[few_rows];
     rows_state s = {.queries = queries, .output = chunk_output};
     for (size_t r = 0; r < rows; r++) {
-        s.query_scale[r] = v_quantize(query_of(a, u, first + r), a->scale, d, queries[r]);
+        float spread[DKV_MAX_HEAD_DIMENSION];
+        int8_spread(query_of(a, u, first + r), a->scale, d, spread);
+        s.query_scale[r] = v_quantize(spread, d, queries[r]);
         for (size_t i = 0; i < d; i++) queries[r][i] ^= (int8_t)0x80;
         maximum[r] = DKV_EMPTY_MAXIMUM;
         sum[r] = 0;
@@ -475,6 +480,8 @@ static void attend(const dkv_attention *a, const dkv_attention_unit *u, float *s
 
 static void store(char *head, size_t slot, size_t d, const float *key, const float *value) {
     int8_t key_codes[DKV_MAX_HEAD_DIMENSION], value_codes[DKV_MAX_HEAD_DIMENSION];
-    const float key_scale = v_quantize(key, 1, d, key_codes), value_scale = v_quantize(value, 1, d, value_codes);
+    float spread[DKV_MAX_HEAD_DIMENSION];
+    int8_spread(key, 1, d, spread);
+    const float key_scale = v_quantize(spread, d, key_codes), value_scale = v_quantize(value, d, value_codes);
     int8_place(int8_head_at(head, d), slot, d, key_codes, key_scale, value_codes, value_scale);
 }

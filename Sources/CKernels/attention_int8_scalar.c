@@ -5,14 +5,13 @@
 
 #pragma STDC FP_CONTRACT OFF
 
-/// Rounds the `d` elements of a vector times `weight` to codes and returns their scale (see block_scale for vectors of nothing
+/// Rounds the `d` elements of a vector to codes and returns their scale (see block_scale for vectors of nothing
 /// and of what is no number).
-static float quantize(const float *x, float weight, size_t d, int8_t *codes) {
+static float quantize(const float *x, size_t d, int8_t *codes) {
     uint32_t greatest = 0;
     for (size_t i = 0; i < d; i++) {
-        const float weighted = x[i] * weight;
         uint32_t bits;
-        memcpy(&bits, &weighted, 4);
+        memcpy(&bits, &x[i], 4);
         bits &= 0x7fffffffu;
         greatest = bits > greatest ? bits : greatest;
     }
@@ -21,7 +20,7 @@ static float quantize(const float *x, float weight, size_t d, int8_t *codes) {
         memset(codes, 0, d);
         return scale;
     }
-    for (size_t i = 0; i < d; i++) codes[i] = (int8_t)nearbyintf(x[i] * weight * factor);
+    for (size_t i = 0; i < d; i++) codes[i] = (int8_t)nearbyintf(x[i] * factor);
     return scale;
 }
 
@@ -82,7 +81,9 @@ static void attend_row(const dkv_attention *a, const dkv_attention_unit *u, size
     const size_t d = a->shape.head_dimension, position = u->position + row / a->group;
     row_state s;
     int8_t codes[DKV_MAX_HEAD_DIMENSION];
-    s.query_scale = quantize(query_of(a, u, row), a->scale, d, codes);
+    float spread[DKV_MAX_HEAD_DIMENSION];
+    int8_spread(query_of(a, u, row), a->scale, d, spread);
+    s.query_scale = quantize(spread, d, codes);
     for (size_t i = 0; i < d; i++) s.query[i] = (uint8_t)(codes[i] + 128);
     float total[DKV_MAX_HEAD_DIMENSION] = {0}, maximum = DKV_EMPTY_MAXIMUM, sum = 0;
     for (size_t chunk = u->first_chunk; chunk < u->last_chunk; chunk++) {
@@ -111,7 +112,9 @@ static void attend(const dkv_attention *a, const dkv_attention_unit *u, float *s
 
 static void store(char *head, size_t slot, size_t d, const float *key, const float *value) {
     int8_t key_codes[DKV_MAX_HEAD_DIMENSION], value_codes[DKV_MAX_HEAD_DIMENSION];
-    const float key_scale = quantize(key, 1, d, key_codes), value_scale = quantize(value, 1, d, value_codes);
+    float spread[DKV_MAX_HEAD_DIMENSION];
+    int8_spread(key, 1, d, spread);
+    const float key_scale = quantize(spread, d, key_codes), value_scale = quantize(value, d, value_codes);
     int8_place(int8_head_at(head, d), slot, d, key_codes, key_scale, value_codes, value_scale);
 }
 
