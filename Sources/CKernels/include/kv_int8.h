@@ -7,12 +7,13 @@
 //   key sums    int32 [DKV_PAGE_TOKENS]             −128 · Σ codes of the token's key
 //   values      int8  [DKV_PAGE_TOKENS / 4][d][4]   four tokens of an element stand together
 //   value scales f32  [DKV_PAGE_TOKENS]
-// A vector x of a token has one scale:  x ≈ s · q,  s = max|x| / 127,  q = x · (127 / max|x|) rounded to the nearest, ties to
+// Keys and queries are turned by a Hadamard matrix first (int8_spread), which leaves their products as they are and spreads an
+// element that stands out over its block. A vector x of a token has one scale:  x ≈ s · q,  s = max|x| / 127,  q = x · (127 / max|x|) rounded to the nearest, ties to
 // even. Four codes that stand together are what one lane of vpdpbusd multiplies; as its lanes may be rows of queries (many
 // of them: prefill) or tokens and elements (few rows: decode), one layout serves both.
 //
 // Arithmetic of one row over one page; every instruction set, and both ways through a page, give the same bits:
-//   query        x = query · scale · log2 e is quantised like a key: codes a + 128 (unsigned), scale r
+//   query        x = query · scale · log2 e is turned and quantised like a key: codes a + 128 (unsigned), scale r
 //   score        t: ((float(Σ (a + 128) · k − 128 · Σ k)) · key scale) · r, DKV_MASKED_SCORE where the row may not look
 //   maximum      M' = max(M, scores); factor f = 2^(M − M')
 //   weights      e[t] = 2^(score − M'); with lanes L[j] = ((e[j] + e[j + 16]) + e[j + 32]) + e[j + 48] their sum is
