@@ -28,7 +28,9 @@ let package = Package(
         .target(name: "Inference", dependencies: ["Kernels", "ModelFiles"]),
         .target(
             name: "Compression",
-            dependencies: ["CCompression", "Inference", "Kernels", .product(name: "Crypto", package: "swift-crypto")]),
+            dependencies: [
+                "CCompression", "Inference", "Kernels", "ModelFiles", .product(name: "Crypto", package: "swift-crypto"),
+            ]),
         .target(
             name: "Engine",
             dependencies: [
@@ -76,7 +78,7 @@ let package = Package(
         .testTarget(name: "TokenizationTests", dependencies: ["Tokenization"], exclude: ["Golden"]),
         .testTarget(
             name: "InferenceTests", dependencies: ["AllocationCounter", "Inference", "Kernels"], exclude: ["Golden"]),
-        .testTarget(name: "CompressionTests", dependencies: ["Compression"]),
+        .testTarget(name: "CompressionTests", dependencies: ["Compression"], exclude: ["Golden"]),
         .testTarget(name: "EngineTests", dependencies: ["Engine"]),
         .testTarget(name: "EvaluationTests", dependencies: ["Evaluation"], exclude: ["Golden"]),
         .testTarget(name: "PostgreSQLTests", dependencies: ["PostgreSQL", "TestSupport"]),
