@@ -24,7 +24,12 @@ public enum SafetensorsWriter {
     private struct Entry: Encodable {
         let dtype: String
         let shape: [Int]
-        let data_offsets: [Int]
+        let offsets: [Int]
+
+        enum CodingKeys: String, CodingKey {
+            case dtype, shape
+            case offsets = "data_offsets"
+        }
     }
 
     /// The contents of a file that holds the tensors; the same tensors give the same bytes.
@@ -35,7 +40,7 @@ public enum SafetensorsWriter {
         for tensor in tensors {
             let start = end
             end += 4 * tensor.values.count
-            entries[tensor.name] = Entry(dtype: "F32", shape: tensor.shape, data_offsets: [start, end])
+            entries[tensor.name] = Entry(dtype: "F32", shape: tensor.shape, offsets: [start, end])
         }
         precondition(entries.count == tensors.count, "two tensors have one name")
         let encoder = JSONEncoder()

@@ -59,7 +59,7 @@ public struct PaperCalibration {
         let covariances = try residuals(of: texts, tokens, blas, progress)
         var layers: [PaperCheckpointWriter.Layer] = [], reports: [Report] = []
         for (index, covariance) in covariances.enumerated() {
-            let (layer, held) = try components(of: covariance, layer: index, blas)
+            let (layer, held) = try Self.components(of: covariance, count: latentWidth, layer: index, blas)
             layers.append(layer)
             reports.append(Report(layer: index, heldShare: held))
             progress(.layers(index + 1, of: covariances.count))
@@ -109,8 +109,8 @@ public struct PaperCalibration {
     }
 
     /// The strongest principal components, and the share of the energy that they hold.
-    private func components(
-        of covariance: Covariance, layer: Int, _ blas: OpenBLAS
+    static func components(
+        of covariance: Covariance, count: Int, layer: Int, _ blas: OpenBLAS
     ) throws -> (PaperCheckpointWriter.Layer, Double) {
         let n = covariance.columns
         let values: [Double], vectors: [Double]
@@ -122,13 +122,13 @@ public struct PaperCalibration {
         // Eigenvalues ascend; rounding may take those of constant columns below zero.
         let energy = values.reduce(0) { $0 + max(0, $1) }
         guard energy > 0 else { throw CompressionError.degenerate(layer: layer, reason: "its rows do not vary") }
-        var down: [Float] = [], up = Array(repeating: Float(0), count: n * latentWidth)
-        for index in 0..<latentWidth {
+        var down: [Float] = [], up = Array(repeating: Float(0), count: n * count)
+        for index in 0..<count {
             let vector = vectors[(n - 1 - index) * n..<(n - index) * n].map(Float.init)
-            for i in 0..<n { up[i * latentWidth + index] = vector[i] }
+            for i in 0..<n { up[i * count + index] = vector[i] }
             down += vector
         }
-        let held = values.suffix(latentWidth).reduce(0) { $0 + max(0, $1) } / energy
+        let held = values.suffix(count).reduce(0) { $0 + max(0, $1) } / energy
         return (PaperCheckpointWriter.Layer(down: down, up: up), held)
     }
 }

@@ -13,23 +13,24 @@ enum PaperCheckpointWriter {
         let up: [Float]
     }
 
+    /// The published names, in camel case.
     private struct Configuration: Encodable {
-        let kv_compressed_size: Int
-        let use_nonlinear_compressor = false
-        let compressor_linear_bias = false
-        let compressor_down_type = "linear"
-        let compressor_up_type = "linear"
-        let split_kv = false
-        let k_neighbors: Int
-        let cluster_ratio: Double
-        let cluster_metric = "l2"
-        let cluster_on_kv = true
-        let collect_kv_before_rope = true
-        let recon_mode = "delta_in_latent"
-        let ref_mode = "avg"
-        let num_hidden_layers: Int
-        let deltakv_model_sha256: String
-        let deltakv_tensors_sha256: String
+        let kvCompressedSize: Int
+        let useNonlinearCompressor = false
+        let compressorLinearBias = false
+        let compressorDownType = "linear"
+        let compressorUpType = "linear"
+        let splitKv = false
+        let kNeighbors: Int
+        let clusterRatio: Double
+        let clusterMetric = "l2"
+        let clusterOnKv = true
+        let collectKvBeforeRope = true
+        let reconMode = "delta_in_latent"
+        let refMode = "avg"
+        let numHiddenLayers: Int
+        let deltakvModelSha256: String
+        let deltakvTensorsSha256: String
     }
 
     /// Puts a folder in place, its configuration last: without it, or with another's digest, nothing is read.
@@ -48,11 +49,12 @@ enum PaperCheckpointWriter {
         do {
             let data = try SafetensorsWriter.bytes(tensors), encoder = JSONEncoder()
             encoder.outputFormatting = [.sortedKeys, .prettyPrinted]
+            encoder.keyEncodingStrategy = .convertToSnakeCase
             let configuration = try encoder.encode(
                 Configuration(
-                    kv_compressed_size: latent, k_neighbors: settings.neighbours,
-                    cluster_ratio: 1 / Double(settings.stride), num_hidden_layers: layers.count,
-                    deltakv_model_sha256: modelDigest, deltakv_tensors_sha256: hexadecimal(SHA256.hash(data: data))))
+                    kvCompressedSize: latent, kNeighbors: settings.neighbours,
+                    clusterRatio: 1 / Double(settings.stride), numHiddenLayers: layers.count,
+                    deltakvModelSha256: modelDigest, deltakvTensorsSha256: hexadecimal(SHA256.hash(data: data))))
             try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
             try data.withUnsafeBytes { try DurableFile.write($0, to: path + "/model.safetensors") }
             try configuration.withUnsafeBytes { try DurableFile.write($0, to: path + "/config.json") }
