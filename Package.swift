@@ -53,7 +53,7 @@ let package = Package(
         .target(
             name: "Service",
             dependencies: [
-                "Database", "Engine", "JobQueue", "Kernels", "PostgreSQL", "Yams",
+                "Compression", "Database", "Engine", "JobQueue", "Kernels", "ModelFiles", "PostgreSQL", "Yams",
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
