@@ -78,7 +78,9 @@ public struct QualityPlot {
     /// Marks, and labels to the right of all, moved apart where they would overlap.
     private var marks: String {
         let ordered = points.sorted { ($0.divergence, $0.label) > ($1.divergence, $1.label) }
-        let heights = Self.apart(ordered.map { y.place($0.divergence) }, by: 15, limit: 445)
+        // As far apart as letters are high, and closer where there are many.
+        let gap = min(15, 410 / Double(max(1, ordered.count)))
+        let heights = Self.apart(ordered.map { y.place($0.divergence) }, by: gap, limit: 445)
         return zip(ordered, heights).map { point, height in
             let left = x.place(point.ratio), top = y.place(point.divergence)
             let color = "hsl(\((points.firstIndex { $0.policy == point.policy } ?? 0) * 137 % 360) 65% 42%)"
