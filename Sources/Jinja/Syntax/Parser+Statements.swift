@@ -12,8 +12,8 @@ extension Parser {
         case "call": return try callBlock()
         case "with": return try withStatement()
         case "filter":
-            let line = line
-            let filter = try filter(of: nil, line: line)
+            var filter = try filter(of: nil, line: line)
+            while skip(.pipe) { filter = try self.filter(of: filter, line: line) }
             return .filterBlock(filter, try body(until: ["endfilter"]).0)
         case "generation":
             // Its body is a macro, so loops around it cannot be left from inside.

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import Glibc
 
 extension MarkedText {
     /// Where each scalar starts, and the end.
@@ -13,17 +12,34 @@ extension MarkedText {
         return zip(offsets, offsets.dropFirst()).map { self[$0..<$1] }
     }
 
-    /// Where a text first occurs at or after an offset. Linear time.
+    /// Where a text first occurs at or after an offset. Linear time (Knuth, Morris and Pratt, 1977).
     func firstOffset(of needle: MarkedText, from start: Int = 0) -> Int? {
         guard bytes.count - start >= needle.bytes.count else { return nil }
-        if needle.isEmpty { return start }
-        return bytes.withUnsafeBytes { hay in
-            needle.bytes.withUnsafeBytes { needle in
-                memmem(hay.baseAddress! + start, hay.count - start, needle.baseAddress!, needle.count).map {
-                    UnsafeRawPointer($0) - hay.baseAddress!
+        guard let first = needle.bytes.first else { return start }
+        guard needle.bytes.count > 1 else { return bytes[start...].firstIndex(of: first) }
+        let borders = needle.borders
+        return bytes.withUnsafeBufferPointer { hay in
+            needle.bytes.withUnsafeBufferPointer { needle in
+                var matched = 0
+                for place in start..<hay.count {
+                    while matched > 0, hay[place] != needle[matched] { matched = borders[matched - 1] }
+                    if hay[place] == needle[matched] { matched += 1 }
+                    if matched == needle.count { return place - matched + 1 }
                 }
+                return nil
             }
         }
+    }
+
+    /// For each prefix, the length of the longest shorter prefix that also ends it.
+    private var borders: [Int] {
+        var borders = [Int](repeating: 0, count: bytes.count), length = 0
+        for place in 1..<bytes.count {
+            while length > 0, bytes[place] != bytes[length] { length = borders[length - 1] }
+            if bytes[place] == bytes[length] { length += 1 }
+            borders[place] = length
+        }
+        return borders
     }
 
     /// Where a text last occurs and ends at or before an offset. Linear time.
