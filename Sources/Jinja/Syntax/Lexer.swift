@@ -55,6 +55,7 @@ struct Lexer {
 
     /// The offset after white space.
     private func afterSpace(_ start: Int) -> Int {
+        guard start < source.count else { return start }
         var place = start
         for scalar in String(decoding: source[start...].prefix { $0 < 33 || $0 > 127 }, as: UTF8.self).unicodeScalars {
             guard scalar.isPythonSpace else { break }
