@@ -10,6 +10,10 @@ void dkv_centre(const float *x, const float *mean, const float *scale, float *y,
     for (size_t i = 0; i < columns; i++) y[i] = (x[i] - mean[i]) * scale[i];
 }
 
+void dkv_subtract(const float *x, const float *predicted, float *y, size_t columns) {
+    for (size_t i = 0; i < columns; i++) y[i] = x[i] - predicted[i];
+}
+
 void dkv_add(float *y, const float *mean, size_t columns) {
     for (size_t i = 0; i < columns; i++) y[i] += mean[i];
 }

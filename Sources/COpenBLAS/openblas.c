@@ -21,6 +21,9 @@ typedef void (*dsyevd_function)(const char *job, const char *triangle, const int
 static dkv_blas_info info;
 static sgemm_function sgemm;
 static dsyevd_function dsyevd;
+typedef void (*dposv_function)(const char *triangle, const int *n, const int *sides, double *a, const int *lda, double *b,
+                               const int *ldb, int *status);
+static dposv_function dposv;
 
 /// The fastest of OpenBLAS's kernel sets that this CPU runs, or NULL to leave the choice to the library.
 static const char *core_type(void) {
@@ -72,10 +75,11 @@ static void load(void) {
     if (!library) return fail(DKV_BLAS_MISSING, dlerror());
     sgemm = (sgemm_function)dlsym(library, "cblas_sgemm");
     dsyevd = (dsyevd_function)dlsym(library, "dsyevd_");
+    dposv = (dposv_function)dlsym(library, "dposv_");
     char *(*corename)(void) = (char *(*)(void))dlsym(library, "openblas_get_corename");
     char *(*config)(void) = (char *(*)(void))dlsym(library, "openblas_get_config");
     void (*set_threads)(int) = (void (*)(int))dlsym(library, "openblas_set_num_threads");
-    if (!sgemm || !dsyevd || !corename || !config || !set_threads) return fail(DKV_BLAS_INCOMPLETE, dlerror());
+    if (!sgemm || !dsyevd || !dposv || !corename || !config || !set_threads) return fail(DKV_BLAS_INCOMPLETE, dlerror());
     set_threads(1);
     snprintf(info.core, sizeof info.core, "%s", corename());
     snprintf(info.config, sizeof info.config, "%s", config());
@@ -93,6 +97,12 @@ void dkv_blas_sgemm(bool transpose_a, bool transpose_b, int m, int n, int k, flo
                     const float *b, int ldb, float beta, float *c, int ldc) {
     sgemm(row_major, transpose_a ? transpose : no_transpose, transpose_b ? transpose : no_transpose, m, n, k, alpha, a,
           lda, b, ldb, beta, c, ldc);
+}
+
+int dkv_blas_solve(int n, int sides, double *matrix, double *right) {
+    int status = 0;
+    dposv("U", &n, &sides, matrix, &n, right, &n, &status);
+    return status;
 }
 
 int dkv_blas_eigen(int n, double *matrix, double *values) {

@@ -8,7 +8,8 @@ public struct CodecSettings: Sendable, Equatable {
     public var stride: Int
     /// Candidates that belong to a layer instead of a sequence: typical rows, found by calibration. A multiple of 16.
     public var prototypes: Int
-    /// The quantisation step in units of the root mean square of what prediction leaves: larger is smaller and coarser.
+    /// Coarseness: the quantisation step of all layers in units of the one whose rounding errors would cost a hundredth of a
+    /// nat of divergence a token, were they everywhere as large as the step allows. Larger is smaller and coarser.
     public var step: Float
     /// Added to a magnitude, in sixteenths of a step, before it is cut to whole steps; below 8 favours zeros.
     public var rounding: Int
@@ -20,6 +21,12 @@ public struct CodecSettings: Sendable, Equatable {
         self.prototypes = prototypes
         self.step = step
         self.rounding = rounding
+    }
+
+    /// The step in the metric of calibration, where an error's square is what it costs.
+    func stepSize(layers: Int, columns: Int) -> Double {
+        // Rounding to whole steps errs by a twelfth of the step's square.
+        Double(step) * (12 * 0.01 / Double(layers * columns)).squareRoot()
     }
 
     /// Whether every value is within the codec's bounds.

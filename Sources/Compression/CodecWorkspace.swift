@@ -27,8 +27,8 @@ public final class CodecWorkspace {
             compute.instructionSet == .avx512 ? 2 : compute.instructionSet == .avx2 ? 1 : 0)
         rowLimit = dkv_row_limit(columns)
         do {
-            quantized = try QuantizedActivations(maxRows: maxRows, maxColumns: columns)
-            memory = try ReservedMemory(count: maxRows * (8 * columns + rowLimit + columns + 2 + 4) + 64)
+            quantized = try QuantizedActivations(maxRows: maxRows, maxColumns: LayerParameters.mostSources * columns)
+            memory = try ReservedMemory(count: maxRows * (20 * columns + rowLimit + columns + 2 + 4) + 64)
             scratchMemory = try ReservedMemory(count: 4)
         } catch let error as KernelError {
             throw .kernel(error)
@@ -42,25 +42,37 @@ public final class CodecWorkspace {
     /// [maxRows][columns], centred rows.
     func centred(_ rows: Int) -> Matrix { Matrix(memory.floats(), rows: rows, columns: columns) }
 
-    /// [maxRows][columns], coefficients.
-    func coefficients(_ rows: Int) -> Matrix {
-        Matrix(memory.floats(at: 4 * maxRows * columns), rows: rows, columns: columns)
+    /// [maxRows][count], coefficients.
+    func coefficients(_ rows: Int, _ count: Int) -> Matrix {
+        Matrix(memory.floats(at: 4 * maxRows * columns), rows: rows, columns: count)
     }
 
-    private var afterFloats: UnsafeMutableRawPointer { memory.base + 8 * maxRows * columns }
+    /// [maxRows][columns], rows as predicted from other layers.
+    func predicted(_ rows: Int) -> Matrix {
+        Matrix(memory.floats(at: 8 * maxRows * columns), rows: rows, columns: columns)
+    }
+
+    /// [maxRows][sources · columns], centred rows of other layers side by side.
+    func sources(_ rows: Int, _ sources: Int) -> Matrix {
+        Matrix(memory.floats(at: 12 * maxRows * columns), rows: rows, columns: sources * columns)
+    }
+
+    private var afterFloats: UnsafeMutableRawPointer { memory.base + 20 * maxRows * columns }
     /// [maxRows] positions or rows.
     var list: UnsafeMutablePointer<UInt32> { afterFloats.assumingMemoryBound(to: UInt32.self) }
     /// [maxRows]
     var lengths: UnsafeMutablePointer<UInt16> { (afterFloats + 4 * maxRows).assumingMemoryBound(to: UInt16.self) }
-    /// [maxRows][row limit], coded rows, each at the end of its place.
+    /// [maxRows][row limit of the coefficients], coded rows, each at the end of its place.
     var coded: UnsafeMutablePointer<UInt8> { (afterFloats + 6 * maxRows).assumingMemoryBound(to: UInt8.self) }
     /// [maxRows][columns], references as candidates.
     var decoded: UnsafeMutablePointer<Int8> {
         (afterFloats + (6 + rowLimit) * maxRows).assumingMemoryBound(to: Int8.self)
     }
 
-    func codedRow(_ row: Int) -> UnsafeBufferPointer<UInt8> {
-        UnsafeBufferPointer(start: coded + (row + 1) * rowLimit - Int(lengths[row]), count: Int(lengths[row]))
+    /// A row that was coded from a number of coefficients.
+    func codedRow(_ row: Int, coefficients: Int) -> UnsafeBufferPointer<UInt8> {
+        let end = coded + (row + 1) * dkv_row_limit(coefficients)
+        return UnsafeBufferPointer(start: end - Int(lengths[row]), count: Int(lengths[row]))
     }
 
     /// Room for every worker.

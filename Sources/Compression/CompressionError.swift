@@ -41,3 +41,10 @@ public enum CompressionError: Error, Equatable, CustomStringConvertible {
         }
     }
 }
+
+extension CompressionError {
+    /// Memory, or why there is none.
+    static func reserve(_ bytes: Int) throws(CompressionError) -> ReservedMemory {
+        do throws(KernelError) { return try ReservedMemory(count: bytes) } catch { throw .kernel(error) }
+    }
+}

@@ -27,6 +27,9 @@ public final class Compressor: Sendable {
         self.observationLayers = observationLayers
         var layers: [LayerCodec] = []
         for (index, parameters) in parameters.enumerated() {
+            guard parameters.columns > 0, parameters.sources <= index else {
+                throw .degenerate(layer: index, reason: "it is predicted from layers that are not there")
+            }
             layers.append(try LayerCodec(layer: index, settings: settings, parameters: parameters, tables: tables))
         }
         self.layers = layers

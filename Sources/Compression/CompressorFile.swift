@@ -7,7 +7,7 @@ import ModelFiles
 /// Written to a temporary name, synchronised and renamed, so that a file is there whole or not at all.
 public enum CompressorFile {
     private static let magic = Array("DKVCOMPR".utf8)
-    private static let version: UInt32 = 1
+    private static let version: UInt32 = 2
     private static let headerBytes = 8 + 4 + 32
 
     /// Where the compressor for a model file lies: beside it.
@@ -95,8 +95,9 @@ public enum CompressorFile {
         w.put(compressor.tables.frequencies)
         for layer in compressor.layers {
             let p = layer.parameters
-            w.put(p.mean)
-            w.put(p.scale)
+            w.put([UInt32(p.coefficients), UInt32(p.sources)])
+            for values in [p.mean, p.scale, p.sourceMean, p.sourceScale] { w.put(values) }
+            w.put(p.prediction)
             w.put(p.forward)
             w.put(p.inverse)
             w.put(p.prototypes)
@@ -146,20 +147,29 @@ public enum CompressorFile {
     private static func parseLayer(
         _ r: inout ByteReader, columns: Int, _ settings: CodecSettings
     ) -> LayerParameters? {
-        let matrix = columns * (columns / EightBitBlocks.length) * EightBitBlocks.bytes
+        guard let coefficients = r.take(UInt32.self).map(Int.init), coefficients <= columns,
+            let sources = r.take(UInt32.self).map(Int.init), sources <= LayerParameters.mostSources
+        else { return nil }
+        func matrix(_ rows: Int, _ columns: Int) -> [UInt8]? {
+            r.take(rows * (columns / EightBitBlocks.length) * EightBitBlocks.bytes, UInt8.self)
+        }
         func mode() -> LayerParameters.Mode? {
-            guard let classes = r.take(columns, UInt8.self), let shifts = r.take(2 * columns, Int8.self),
+            guard let classes = r.take(coefficients, UInt8.self), let shifts = r.take(2 * coefficients, Int8.self),
                 let thresholds = r.take(7, UInt32.self)
             else { return nil }
             return LayerParameters.Mode(classes: classes, shifts: shifts, thresholds: thresholds)
         }
         guard let mean = r.take(columns, Float.self), let scale = r.take(columns, Float.self),
-            let forward = r.take(matrix, UInt8.self), let inverse = r.take(matrix, UInt8.self),
-            let prototypes = r.take(settings.prototypes * columns, Int8.self), let rows = mode(),
+            let sourceMean = r.take(sources * columns, Float.self),
+            let sourceScale = r.take(sources * columns, Float.self),
+            let prediction = matrix(columns, sources * columns), let forward = matrix(coefficients, columns),
+            let inverse = matrix(columns, coefficients),
+            let prototypes = r.take(settings.prototypes * coefficients, Int8.self), let rows = mode(),
             let references = mode()
         else { return nil }
         return LayerParameters(
-            columns: columns, mean: mean, scale: scale, forward: forward, inverse: inverse, prototypes: prototypes,
-            rows: rows, references: references)
+            columns: columns, coefficients: coefficients, mean: mean, scale: scale, sourceMean: sourceMean,
+            sourceScale: sourceScale, prediction: prediction, forward: forward, inverse: inverse,
+            prototypes: prototypes, rows: rows, references: references)
     }
 }

@@ -7,16 +7,18 @@ extension LayerCodec {
     ///
     /// - Parameters:
     ///   - positions: The rows wanted, in any order.
+    ///   - sources: The same rows as decoded in the ``sources`` layers before, the nearest first, [positions][columns].
     ///   - references: The history's table if there is one; without it each row's references are decoded along.
     ///   - rows: [positions][columns], `[keys before rotation | values]`.
     /// - Throws: ``CompressionError/damagedRows(layer:)``.
     public func decode(
-        _ positions: some Collection<Int>, of history: CompressedRows, references: ReferenceTable? = nil,
-        into rows: Matrix, in work: CodecWorkspace
+        _ positions: some Collection<Int>, of history: CompressedRows, from sources: [Matrix] = [],
+        references: ReferenceTable? = nil, into rows: Matrix, in work: CodecWorkspace
     ) throws(CompressionError) {
         precondition(rows.columns == columns && rows.rows == positions.count && work.columns == columns, "shapes")
         precondition(
             references.map { $0.references == self.references(before: history.count) } ?? true, "another table")
+        precondition(sources.count == self.sources && sources.allSatisfy { $0.rows == rows.rows }, "other sources")
         var next = positions.startIndex
         for first in stride(from: 0, to: rows.rows, by: work.maxRows) {
             let count = min(work.maxRows, rows.rows - first)
@@ -25,13 +27,14 @@ extension LayerCodec {
                 work.list[i] = UInt32(positions[next])
                 next = positions.index(after: next)
             }
-            let coefficients = work.coefficients(count)
+            predict(sources, first..<first + count, in: work)
+            let coefficients = work.coefficients(count, parameters.coefficients)
             try decodeListed(
                 count, of: history, candidates: references?.candidates, to: coefficients.base, in: work)
-            let piece = Matrix(rows.base + first * rows.stride, rows: count, columns: columns, stride: rows.stride)
+            let piece = rows.rows(first, count)
             work.quantized.quantize(coefficients, with: work.compute)
             inverse.multiply(work.quantized, into: piece, with: work.compute)
-            for i in 0..<count { finish(piece[row: i], position: Int(work.list[i]), of: history) }
+            for i in 0..<count { finish(piece[row: i], i, position: Int(work.list[i]), of: history, in: work) }
         }
     }
 
@@ -59,10 +62,14 @@ extension LayerCodec {
         return table
     }
 
-    /// Adds the mean, or puts a sink's exact values in place.
-    private func finish(_ row: UnsafeMutableBufferPointer<Float>, position: Int, of history: CompressedRows) {
+    /// Adds the mean and the prediction from other layers, or puts a sink's exact values in place.
+    private func finish(
+        _ row: UnsafeMutableBufferPointer<Float>, _ index: Int, position: Int, of history: CompressedRows,
+        in work: CodecWorkspace
+    ) {
         guard position < settings.sinks else {
             dkv_add(row.baseAddress, parameters.mean, columns)
+            if prediction != nil { dkv_add(row.baseAddress, work.predicted(index + 1).base + index * columns, columns) }
             return
         }
         for i in 0..<columns { row[i] = dkv_from_half(history.sinks[position * columns + i]) }
@@ -92,7 +99,7 @@ extension LayerCodec {
                         task.list = UnsafePointer(work.list)
                         task.count = count
                         task.coefficients = coefficients
-                        task.ld = columns
+                        task.ld = parameters.coefficients
                         task.decoded = coefficients == nil ? work.decoded : nil
                         task.scratch = scratch
                         task.scratch_size = scratchSize

@@ -4,9 +4,9 @@ import Kernels
 
 /// What calibration wants to see of coded rows.
 struct CodingTrace {
-    /// [rows][columns]: what prediction left, in fine units.
+    /// [rows][coefficients]: what prediction left, in fine units.
     var residuals: UnsafeMutablePointer<Int16>
-    /// [rows][columns]: the same quantised.
+    /// [rows][coefficients]: the same quantised.
     var values: UnsafeMutablePointer<Int16>
 }
 
@@ -16,19 +16,22 @@ extension LayerCodec {
     ///
     /// - Parameters:
     ///   - rows: [rows][columns], `[keys before rotation | values]`.
+    ///   - sources: The same tokens' rows as decoded in the ``sources`` layers before, the nearest first, [rows][columns].
     ///   - history: The sequence's rows of this layer so far; grows.
     ///   - references: The history's table; grows with it.
     /// - Throws: ``CompressionError``; the history is unchanged then.
     public func encode(
-        _ rows: Matrix, appendingTo history: inout CompressedRows, references: ReferenceTable, in work: CodecWorkspace
+        _ rows: Matrix, from sources: [Matrix] = [], appendingTo history: inout CompressedRows,
+        references: ReferenceTable, in work: CodecWorkspace
     ) throws(CompressionError) {
-        try encode(rows, appendingTo: &history, references: references, in: work, trace: nil)
+        try encode(rows, from: sources, appendingTo: &history, references: references, in: work, trace: nil)
     }
 
     func encode(
-        _ rows: Matrix, appendingTo history: inout CompressedRows, references: ReferenceTable, in work: CodecWorkspace,
-        trace: CodingTrace?
+        _ rows: Matrix, from sources: [Matrix], appendingTo history: inout CompressedRows, references: ReferenceTable,
+        in work: CodecWorkspace, trace: CodingTrace?
     ) throws(CompressionError) {
+        precondition(sources.count == self.sources && sources.allSatisfy { $0.rows == rows.rows }, "other sources")
         precondition(rows.columns == columns && work.columns == columns, "shapes do not fit")
         precondition(references.references == self.references(before: history.count), "the table is of another history")
         for row in 0..<rows.rows where !dkv_finite(rows.base + row * rows.stride, columns) {
@@ -36,14 +39,15 @@ extension LayerCodec {
         }
         for first in stride(from: 0, to: rows.rows, by: work.maxRows) {
             let count = min(work.maxRows, rows.rows - first)
-            let piece = Matrix(rows.base + first * rows.stride, rows: count, columns: columns, stride: rows.stride)
-            let part = trace.map {
-                CodingTrace(residuals: $0.residuals + first * columns, values: $0.values + first * columns)
-            }
-            try encodePiece(piece, appendingTo: &history, references: references, in: work, trace: part)
+            let traced = first * parameters.coefficients
+            let part = trace.map { CodingTrace(residuals: $0.residuals + traced, values: $0.values + traced) }
+            predict(sources, first..<first + count, in: work)
+            try encodePiece(
+                rows.rows(first, count), appendingTo: &history, references: references, in: work, trace: part)
         }
     }
 
+    /// Codes rows whose prediction from other layers lies in the workspace.
     private func encodePiece(
         _ rows: Matrix, appendingTo history: inout CompressedRows, references: ReferenceTable, in work: CodecWorkspace,
         trace: CodingTrace?
@@ -61,8 +65,8 @@ extension LayerCodec {
             task.layer = UnsafePointer(description)
             task.isa = work.instructions
             task.candidates = references.candidates
-            task.coefficients = UnsafePointer(work.coefficients(rows.rows).base)
-            task.ld = columns
+            task.coefficients = UnsafePointer(work.coefficients(rows.rows, parameters.coefficients).base)
+            task.ld = parameters.coefficients
             task.position = start
             task.list = UnsafePointer(work.list)
             task.count = count
@@ -79,7 +83,7 @@ extension LayerCodec {
         }
         for row in 0..<rows.rows {
             if start + row < settings.sinks { history.appendSink(rows[row: row]) }
-            history.append(work.codedRow(row))
+            history.append(work.codedRow(row, coefficients: parameters.coefficients))
         }
     }
 
@@ -87,10 +91,38 @@ extension LayerCodec {
     private func transform(_ rows: Matrix, in work: CodecWorkspace) {
         let centred = work.centred(rows.rows)
         for row in 0..<rows.rows {
-            dkv_centre(
-                rows.base + row * rows.stride, parameters.mean, parameters.scale, centred.base + row * columns, columns)
+            let to = centred.base + row * columns
+            if prediction == nil {
+                to.update(from: rows.base + row * rows.stride, count: columns)
+            } else {
+                dkv_subtract(
+                    rows.base + row * rows.stride, work.predicted(rows.rows).base + row * columns, to, columns)
+            }
+            dkv_centre(to, parameters.mean, parameters.scale, to, columns)
         }
         work.quantized.quantize(centred, with: work.compute)
-        forward.multiply(work.quantized, into: work.coefficients(rows.rows), with: work.compute)
+        forward.multiply(
+            work.quantized, into: work.coefficients(rows.rows, parameters.coefficients), with: work.compute)
+    }
+
+    /// Rows as the layers before tell them, apart from the mean, left in the workspace.
+    func predict(_ sources: [Matrix], _ rows: Range<Int>, in work: CodecWorkspace) {
+        guard let prediction else { return }
+        let centred = work.sources(rows.count, self.sources)
+        parameters.sourceMean.withUnsafeBufferPointer { means in
+            parameters.sourceScale.withUnsafeBufferPointer { scales in
+                guard let mean = means.baseAddress, let scale = scales.baseAddress else { return }
+                for (index, source) in sources.enumerated() {
+                    let at = index * columns
+                    for (to, row) in rows.enumerated() {
+                        dkv_centre(
+                            source.base + row * source.stride, mean + at, scale + at,
+                            centred.base + to * centred.stride + at, columns)
+                    }
+                }
+            }
+        }
+        work.quantized.quantize(centred, with: work.compute)
+        prediction.multiply(work.quantized, into: work.predicted(rows.count), with: work.compute)
     }
 }

@@ -4,9 +4,10 @@ import Kernels
 
 /// The transform codec of one layer, ready to code rows. Immutable; any number of threads and sequences may share it.
 ///
-/// Rows are predicted from the mean of two candidates: prototypes, which belong to the layer, and the sequence's own
-/// references (sinks and every stride-th row), causally. What is left is quantised with one step and entropy-coded, each row
-/// by itself, so that any row decodes alone. References are predicted from prototypes only.
+/// Rows are predicted first from the decoded rows of the layers before, linearly, and what that leaves from the mean of two
+/// candidates: prototypes, which belong to the layer, and the sequence's own references (sinks and every stride-th row),
+/// causally. What is left then is quantised with one step and entropy-coded, each row by itself, so that any row decodes
+/// alone, given its own rows in the layers before. References are predicted from prototypes only.
 public final class LayerCodec: @unchecked Sendable {
     /// Place in the model.
     public let layer: Int
@@ -17,6 +18,8 @@ public final class LayerCodec: @unchecked Sendable {
     let tables: CodeTables
     let forward: QuantizedMatrix
     let inverse: QuantizedMatrix
+    /// Nil without sources.
+    let prediction: QuantizedMatrix?
     private let memory: ReservedMemory
     /// The layer as C sees it.
     let description: UnsafeMutablePointer<dkv_layer>
@@ -25,6 +28,9 @@ public final class LayerCodec: @unchecked Sendable {
 
     /// Elements of a row.
     public var columns: Int { parameters.columns }
+
+    /// Layers before this one whose decoded rows its own are predicted from.
+    public var sources: Int { parameters.sources }
 
     /// Step of references, in fine units.
     static let referenceStep: Int32 = 12
@@ -43,9 +49,14 @@ public final class LayerCodec: @unchecked Sendable {
         self.settings = settings
         self.parameters = parameters
         self.tables = tables
-        forward = try Self.matrix(parameters.forward, layer, parameters.columns)
-        inverse = try Self.matrix(parameters.inverse, layer, parameters.columns)
-        let columns = parameters.columns, panelBytes = dkv_candidate_bytes(columns, settings.prototypes)
+        let columns = parameters.coefficients, width = parameters.columns
+        forward = try Self.matrix(parameters.forward, layer, rows: columns, columns: width)
+        inverse = try Self.matrix(parameters.inverse, layer, rows: width, columns: columns)
+        prediction =
+            parameters.sources == 0
+            ? nil
+            : try Self.matrix(parameters.prediction, layer, rows: width, columns: parameters.sources * width)
+        let panelBytes = dkv_candidate_bytes(columns, settings.prototypes)
         do {
             memory = try ReservedMemory(count: panelBytes + 4 * settings.prototypes + 8 * columns)
         } catch {
@@ -83,11 +94,11 @@ public final class LayerCodec: @unchecked Sendable {
     deinit { description.deallocate() }
 
     private static func matrix(
-        _ blocks: [UInt8], _ layer: Int, _ columns: Int
+        _ blocks: [UInt8], _ layer: Int, rows: Int, columns: Int
     ) throws(CompressionError) -> QuantizedMatrix {
         do {
             return try blocks.withUnsafeBytes { bytes in
-                try QuantizedMatrix(type: .q8_0, rows: columns, columns: columns, blocks: bytes)
+                try QuantizedMatrix(type: .q8_0, rows: rows, columns: columns, blocks: bytes)
             }
         } catch QuantizedError.kernel(let error) {
             throw .kernel(error)

@@ -2,53 +2,74 @@
 
 /// The calibrated numbers of one layer's transform codec: what a compressor file holds of it.
 ///
-/// A row `x = [keys before rotation | values]` becomes coefficients `forward · ((x − mean) · scale)`, in sixteenths of the
-/// quantisation step, and comes back as `inverse · coefficients + mean`. Both matrices are kept as int8 in blocks of 32 with
-/// a half-precision scale (GGUF's Q8_0), which is what products are computed on.
+/// A row `x = [keys before rotation | values]` is predicted from the rows of up to two layers before it, as decoded:
+/// `p = prediction · ((sources − sourceMean) · sourceScale)`. What that leaves becomes coefficients
+/// `forward · ((x − p − mean) · scale)`, in sixteenths of the quantisation step, and comes back as
+/// `inverse · coefficients + mean + p`. All matrices are kept as int8 in blocks of 32 with a half-precision scale (GGUF's
+/// Q8_0), which is what products are computed on.
 public struct LayerParameters: Sendable, Equatable {
     /// How one kind of row is quantised and coded.
     public struct Mode: Sendable, Equatable {
-        /// [columns]: class of a column's distribution; 0: the column is not coded.
+        /// [coefficients]: class of a coefficient's distribution; 0: it is not coded.
         public var classes: [UInt8]
-        /// [columns][2]: fine units added to the magnitude of decoded 1, and of 2 and more.
+        /// [coefficients][2]: fine units added to the magnitude of decoded 1, and of 2 and more.
         public var shifts: [Int8]
         /// 7 ascending sums of magnitudes, which divide rows into 8 gains.
         public var thresholds: [UInt32]
 
-        static func plain(columns: Int) -> Mode {
+        static func plain(coefficients: Int) -> Mode {
             Mode(
-                classes: Array(repeating: 1, count: columns), shifts: Array(repeating: 0, count: 2 * columns),
+                classes: Array(repeating: 1, count: coefficients),
+                shifts: Array(repeating: 0, count: 2 * coefficients),
                 thresholds: Array(repeating: .max, count: 7))
         }
     }
 
     /// Elements of a row.
     public var columns: Int
+    /// Coefficients of a row: the directions in which errors would cost most.
+    public var coefficients: Int
     /// [columns]: mean of calibration rows.
     public var mean: [Float]
-    /// [columns]: reciprocal of their deviation.
+    /// [columns]: reciprocal of the deviation of what the prediction from other layers leaves.
     public var scale: [Float]
-    /// [columns][columns / 32] blocks of 34 bytes.
+    /// [sources · columns]: means of the source layers' rows, the layer before first.
+    public var sourceMean: [Float]
+    /// [sources · columns]: reciprocals of their deviations.
+    public var sourceScale: [Float]
+    /// [columns][sources · columns / 32] blocks of 34 bytes; empty without sources.
+    public var prediction: [UInt8]
+    /// [coefficients][columns / 32] blocks of 34 bytes.
     public var forward: [UInt8]
-    /// The same shape.
+    /// [columns][coefficients / 32] blocks of 34 bytes.
     public var inverse: [UInt8]
-    /// [prototypes][columns]
+    /// [prototypes][coefficients]
     public var prototypes: [Int8]
     /// For all rows that are no references.
     public var rows: Mode
     /// For references.
     public var references: Mode
 
+    /// Layers before this one that its rows are predicted from.
+    public var sources: Int { sourceMean.count / columns }
+
+    /// Most layers that a row is predicted from.
+    static let mostSources = 2
+
     /// Whether all arrays have the lengths that the settings ask for.
     func fits(_ settings: CodecSettings) -> Bool {
-        let matrix = columns * (columns / 32) * 34
-        return (32...16000).contains(columns) && columns % 32 == 0 && mean.count == columns && scale.count == columns
-            && forward.count == matrix && inverse.count == matrix
-            && prototypes.count == settings.prototypes * columns
+        guard (32...16000).contains(columns), columns % 32 == 0, (32...columns).contains(coefficients),
+            coefficients % 32 == 0, sourceMean.count % columns == 0, sources <= Self.mostSources
+        else { return false }
+        return mean.count == columns && scale.count == columns && sourceScale.count == sourceMean.count
+            && prediction.count == columns * sources * columns / 32 * 34
+            && forward.count == coefficients * columns / 32 * 34
+            && inverse.count == columns * coefficients / 32 * 34
+            && prototypes.count == settings.prototypes * coefficients
             && [rows, references].allSatisfy {
-                $0.classes.count == columns && $0.shifts.count == 2 * columns && $0.thresholds.count == 7
+                $0.classes.count == coefficients && $0.shifts.count == 2 * coefficients && $0.thresholds.count == 7
                     && $0.classes.allSatisfy { $0 < 48 }
             }
-            && mean.allSatisfy(\.isFinite) && scale.allSatisfy(\.isFinite)
+            && [mean, scale, sourceMean, sourceScale].allSatisfy { $0.allSatisfy(\.isFinite) }
     }
 }

@@ -20,20 +20,20 @@ public final class ReferenceTable {
         self.codec = codec
         capacity = codec.settings.prototypes + 1024
         memory = try Self.reserve(codec, capacity)
-        memory.base.copyMemory(from: codec.prototypes.panels, byteCount: dkv_candidate_bytes(codec.columns, prototypes))
-        (memory.base + dkv_candidate_bytes(codec.columns, capacity)).copyMemory(
+        memory.base.copyMemory(from: codec.prototypes.panels, byteCount: dkv_candidate_bytes(codec.parameters.coefficients, prototypes))
+        (memory.base + dkv_candidate_bytes(codec.parameters.coefficients, capacity)).copyMemory(
             from: codec.prototypes.norms, byteCount: 4 * prototypes)
     }
 
     /// Bytes in use.
-    public var byteCount: Int { (prototypes + references) * (codec.columns + 4) }
+    public var byteCount: Int { (prototypes + references) * (codec.parameters.coefficients + 4) }
 
     private var prototypes: Int { codec.settings.prototypes }
 
     var candidates: dkv_candidates {
         dkv_candidates(
-            columns: codec.columns, panels: memory.base.assumingMemoryBound(to: UInt8.self),
-            norms: (memory.base + dkv_candidate_bytes(codec.columns, capacity)).assumingMemoryBound(to: Int32.self))
+            columns: codec.parameters.coefficients, panels: memory.base.assumingMemoryBound(to: UInt8.self),
+            norms: (memory.base + dkv_candidate_bytes(codec.parameters.coefficients, capacity)).assumingMemoryBound(to: Int32.self))
     }
 
     var count: Int { prototypes + references }
@@ -42,14 +42,14 @@ public final class ReferenceTable {
     func append(_ rows: UnsafePointer<Int8>, count added: Int) throws(CompressionError) {
         if count + added > capacity { try grow(to: 2 * (count + added)) }
         var table = candidates
-        for i in 0..<added { dkv_candidate_set(&table, count + i, rows + i * codec.columns) }
+        for i in 0..<added { dkv_candidate_set(&table, count + i, rows + i * codec.parameters.coefficients) }
         references += added
     }
 
     private func grow(to wanted: Int) throws(CompressionError) {
-        let larger = try Self.reserve(codec, wanted), used = dkv_candidate_bytes(codec.columns, count)
+        let larger = try Self.reserve(codec, wanted), used = dkv_candidate_bytes(codec.parameters.coefficients, count)
         larger.base.copyMemory(from: memory.base, byteCount: used)
-        (larger.base + dkv_candidate_bytes(codec.columns, wanted)).copyMemory(
+        (larger.base + dkv_candidate_bytes(codec.parameters.coefficients, wanted)).copyMemory(
             from: candidates.norms, byteCount: 4 * count)
         memory = larger
         capacity = wanted
@@ -57,7 +57,7 @@ public final class ReferenceTable {
 
     private static func reserve(_ codec: LayerCodec, _ count: Int) throws(CompressionError) -> ReservedMemory {
         do throws(KernelError) {
-            return try ReservedMemory(count: dkv_candidate_bytes(codec.columns, count) + 4 * (count + 16))
+            return try ReservedMemory(count: dkv_candidate_bytes(codec.parameters.coefficients, count) + 4 * (count + 16))
         } catch {
             throw .kernel(error)
         }

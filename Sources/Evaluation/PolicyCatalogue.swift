@@ -36,8 +36,8 @@ public struct PolicyCatalogue {
         case .snapKV(let budget): return SnapKVPolicy(budget: budget)
         case .quest(let budget): return QuestPolicy(budget: budget)
         case .omniKV(let budget): return OmniKVPolicy(budget: budget)
-        case .deltaKV(let file):
-            return DeltaKVPolicy(try compressor(file), name: Self.shown(name, file), threads: threads)
+        case .deltaKV(let form, let file):
+            return DeltaKVPolicy(try compressor(file), name: Self.shown(name, file), form: form, threads: threads)
         case .paper(let variant, let file):
             return PaperPolicy(
                 try paperCompressor(file), name: Self.shown(name, file), variant: variant, threads: threads)

@@ -10,14 +10,15 @@ public enum PolicyChoice: Sendable, Equatable {
     case quest(TokenBudget)
     case omniKV(TokenBudget)
     /// The transform codec, with the compressor of a file, or the one that belongs to the model.
-    case deltaKV(file: String?)
+    case deltaKV(DeltaKVPolicy.Form, file: String?)
     /// The paper's codec, likewise.
     case paper(PaperVariant, file: String?)
 
     /// What can be written, for help and errors.
     public static let summary =
         "f16, int8, kivi-intB (1 to 8 bits), streaming-N, snapkv-N (N tokens kept, or N% of them), quest-N, omnikv-N (read), "
-        + "deltakv and paper (also deltakv=FILE, paper=FOLDER; paper-all: no exact layers; -f16, -g32, -sN, -kN: latents, "
+        + "deltakv, deltakv-file (recent tokens coded too) and paper (also deltakv=FILE, paper=FOLDER; paper-all: no exact "
+        + "layers; -f16, -g32, -sN, -kN: latents, "
         + "stride, neighbours)"
 
     /// Reads a name.
@@ -33,7 +34,8 @@ public enum PolicyChoice: Sendable, Equatable {
 
     private static func choice(_ words: [Substring], file: String?) -> PolicyChoice? {
         switch words.first {
-        case "deltakv" where words.count == 1: return .deltaKV(file: file)
+        case "deltakv" where words.count == 1: return .deltaKV(.memory, file: file)
+        case "deltakv" where words.dropFirst() == ["file"]: return .deltaKV(.file, file: file)
         case "paper": return PaperVariant(words: words.dropFirst()).map { .paper($0, file: file) }
         default: break
         }

@@ -53,6 +53,20 @@ public struct OpenBLAS: Sendable {
         return (values, vectors)
     }
 
+    /// The solutions of `matrix · x = right` for several right sides, [sides][n], by Cholesky's decomposition of a symmetric
+    /// positive definite matrix [n][n].
+    ///
+    /// - Throws: ``KernelError/openBLAS(_:)`` where the matrix is not positive definite.
+    public func solve(symmetric matrix: [Double], n: Int, right: [Double]) throws(KernelError) -> [Double] {
+        precondition(n > 0 && n < 1 << 15 && matrix.count == n * n && right.count % n == 0, "sizes out of range")
+        var factor = matrix, solutions = right
+        let status = dkv_blas_solve(Int32(n), Int32(right.count / n), &factor, &solutions)
+        guard status == 0, solutions.allSatisfy(\.isFinite) else {
+            throw .openBLAS("a system of \(n) equations has no solution (code \(status))")
+        }
+        return solutions
+    }
+
     /// `c = a · b`, or `c = aᵀ · b` where `a` is [k][m]; `b` is [k][n], `c` [m][n], all dense and row-major.
     public func multiply(
         _ a: UnsafePointer<Float>, transposed: Bool = false, _ b: UnsafePointer<Float>,

@@ -103,7 +103,7 @@ unsigned dkv_pair_bits(size_t candidates);
 // ---- A layer --------------------------------------------------------------------------------------------------------
 
 typedef struct dkv_layer {
-    size_t columns;
+    size_t columns;          // coefficients of a row
     size_t prototypes;       // candidates that belong to the layer, the first of every table
     size_t sinks, stride;    // references are the sinks and every stride-th row after them
     dkv_mode rows, references;
@@ -164,8 +164,10 @@ void dkv_decode_task(void *context, size_t index, size_t worker);
 
 // ---- Rows -----------------------------------------------------------------------------------------------------------
 
-/// `y = (x − mean) · scale` by columns.
+/// `y = (x − mean) · scale` by columns; `y` may be `x`.
 void dkv_centre(const float *x, const float *mean, const float *scale, float *y, size_t columns);
+/// `y = x − predicted` by columns.
+void dkv_subtract(const float *x, const float *predicted, float *y, size_t columns);
 /// `y += mean` by columns.
 void dkv_add(float *y, const float *mean, size_t columns);
 /// IEEE half precision to and from single, round to nearest even; beyond the range: ±65504.

@@ -34,5 +34,8 @@ void dkv_blas_sgemm(bool transpose_a, bool transpose_b, int m, int n, int k, flo
 /// Eigenvalues in ascending order to `values` and, in place of the symmetric `matrix` [n][n] (fp64), its eigenvectors by
 /// rows (LAPACK's dsyevd). Returns 0, LAPACK's error code, or −1000 when memory ran out.
 int dkv_blas_eigen(int n, double *matrix, double *values);
+/// Solves `matrix · x = right` for a symmetric positive definite matrix [n][n], which is destroyed; each of the `sides` rows
+/// of `right` [sides][n] is one right side and becomes its solution. Returns 0, or the code of LAPACK's dposv.
+int dkv_blas_solve(int n, int sides, double *matrix, double *right);
 
 #endif

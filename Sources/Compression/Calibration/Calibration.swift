@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Inference
 import Kernels
-import Synchronization
 
 /// Makes a compressor for a model from texts: runs them through it once, keeps all keys and values, and solves each layer.
 public struct Calibration {
@@ -9,6 +8,8 @@ public struct Calibration {
     public enum Progress: Sendable {
         /// Tokens that ran through the model, of all.
         case tokens(Int, of: Int)
+        /// Layers in which errors were tried, of all.
+        case effects(Int, of: Int)
         /// Layers that are solved, of all.
         case layers(Int, of: Int)
     }
@@ -46,7 +47,7 @@ public struct Calibration {
         public let coverage: Double
     }
 
-    /// Calibrates on texts of token ids. Memory: all their keys and values in fp32, and as much again for one layer.
+    /// Calibrates on texts of token ids. Memory: all their keys and values in fp32, and a few times those of one layer.
     ///
     /// - Throws: ``CompressionError``, or `InferenceError` where the model fails on a text.
     public func run(_ texts: [[Int32]], progress: (Progress) -> Void) throws -> Result {
@@ -61,7 +62,9 @@ public struct Calibration {
         let capture = try CalibrationCapture(
             model: model, tokens: tokens, sinks: settings.sinks, blas: blas, pool: threads)
         try feed(texts, tokens, capture, progress)
-        let solutions = try solve(capture, lengths: texts.map(\.count), blas, progress)
+        let effects = try LayerEffects(model: model, threads: threads, texts: texts, capture: capture)
+        let costs = try effects.measure { progress(.effects($0, of: effects.steps)) }
+        let solutions = try solve(capture, lengths: texts.map(\.count), effects: costs, blas, progress)
         let counts = solutions.dropFirst().reduce(into: solutions[0].counts) { sums, solution in
             for i in sums.indices { sums[i] += solution.counts[i] }
         }
@@ -99,42 +102,24 @@ public struct Calibration {
         }
     }
 
-    /// Solves all layers, side by side.
+    /// Solves all layers one after another: each is predicted from those before it as they decode.
     private func solve(
-        _ capture: CalibrationCapture, lengths: [Int], _ blas: OpenBLAS, _ progress: (Progress) -> Void
+        _ capture: CalibrationCapture, lengths: [Int], effects: [Double], _ blas: OpenBLAS,
+        _ progress: (Progress) -> Void
     ) throws -> [LayerSolver.Solution] {
-        let layers = capture.rows.count, instructionSet = try InstructionSet.fromEnvironment()
-        var solutions: [LayerSolver.Solution] = []
-        let batch = max(1, threads.threads)
-        for first in stride(from: 0, to: layers, by: batch) {
-            let group = first..<min(layers, first + batch)
-            let results = Mutex<[Int: Swift.Result<LayerSolver.Solution, CompressionError>]>([:])
-            nonisolated(unsafe) let capture = capture
-            let settings = settings
-            threads.run(count: group.count) { index in
-                let layer = group.lowerBound + index
-                let result = Swift.Result { () throws(CompressionError) in
-                    let compute: Compute
-                    do throws(KernelError) {
-                        compute = Compute(pool: try ThreadPool(threads: 1), instructionSet: instructionSet)
-                    } catch {
-                        throw .kernel(error)
-                    }
-                    return try LayerSolver(
-                        layer: layer, settings: settings, blas: blas, compute: compute,
-                        rows: capture.rows[layer].floats(), lengths: lengths, columns: capture.columns,
-                        metric: capture.statistics.metrics[layer]
-                    ).solve()
-                }
-                results.withLock { $0[layer] = result }
-            }
-            for layer in group {
-                guard let result = results.withLock({ $0[layer] }) else {
-                    preconditionFailure("every layer was solved")
-                }
-                solutions.append(try result.get())
-            }
-            progress(.layers(group.upperBound, of: layers))
+        let layers = capture.rows.count, columns = capture.columns
+        let compute = Compute(pool: threads, instructionSet: try InstructionSet.fromEnvironment())
+        let step = settings.stepSize(layers: layers, columns: columns)
+        var solutions: [LayerSolver.Solution] = [], decoded: [ReservedMemory] = []
+        for layer in 0..<layers {
+            let own = try CompressionError.reserve(4 * lengths.reduce(0, +) * columns)
+            let solver = LayerSolver(
+                layer: layer, settings: settings, blas: blas, compute: compute, rows: capture.rows[layer].floats(),
+                sources: decoded.map { $0.floats() }, lengths: lengths, columns: columns,
+                metric: capture.statistics.metrics[layer].map { $0 * effects[layer] }, step: step)
+            solutions.append(try solver.solve(decoded: own.floats()))
+            decoded = Array(([own] + decoded).prefix(LayerParameters.mostSources))
+            progress(.layers(layer + 1, of: layers))
         }
         return solutions
     }

@@ -2,20 +2,23 @@
 import CCompression
 import Kernels
 
-/// Solves one layer's codec from its calibration rows: whitening by the metric, prototypes, the basis of what prediction
-/// leaves, the step, and how symbols are distributed.
+/// Solves one layer's codec from its calibration rows: prediction from the layers before, whitening by the metric,
+/// prototypes, the basis of what prediction leaves, and how symbols are distributed.
 struct LayerSolver {
     let layer: Int
     let settings: CodecSettings
     let blas: OpenBLAS
-    /// One thread of its own; layers are solved side by side.
     let compute: Compute
     /// [tokens][columns]; texts of the given lengths follow each other.
     let rows: UnsafeMutablePointer<Float>
+    /// The same tokens' rows as decoded in the layers before, the nearest first, [tokens][columns] each.
+    let sources: [UnsafeMutablePointer<Float>]
     let lengths: [Int]
     let columns: Int
-    /// [columns][columns]
+    /// [columns][columns]: what errors cost.
     let metric: [Double]
+    /// The quantisation step: the square root of what an error of that size costs.
+    let step: Double
 
     /// What a layer's calibration found.
     struct Solution {
@@ -27,50 +30,49 @@ struct LayerSolver {
 
     private var tokens: Int { lengths.reduce(0, +) }
 
-    func solve() throws(CompressionError) -> Solution {
-        let (mean, deviation) = moments()
-        guard mean.allSatisfy(\.isFinite) else { throw .nonFiniteRow(layer: layer) }
+    /// Coefficients of a row: half of its elements. The others matter so little that leaving them out costs nothing visible.
+    private var coefficients: Int { max(32, columns / 64 * 32) }
+
+    /// Solves the layer and leaves its rows as decoded, [tokens][columns], in `decoded`.
+    func solve(decoded: UnsafeMutablePointer<Float>) throws(CompressionError) -> Solution {
+        let inputs = sources.map { UnsafePointer($0) }
+        guard Moments(rows, count: tokens, columns: columns).mean.allSatisfy(\.isFinite) else {
+            throw .nonFiniteRow(layer: layer)
+        }
+        let prediction = try LayerPrediction(rows: rows, sources: inputs, count: tokens, columns: columns, blas)
+        let rest = try CompressionError.reserve(4 * tokens * columns)
+        prediction.rest(of: rows, sources: inputs, count: tokens, into: rest.floats(), blas)
+        let deviation = Moments(rest.floats(), count: tokens, columns: columns).deviation
         let whitening = try Whitening(metric: metric, deviation: deviation, columns: columns, layer: layer, blas)
-        let sample = try whitened(whitening, mean, deviation)
+        let sample = try whitened(rest.floats(), whitening, deviation)
         let centres = Prototypes.find(
             sample.floats(), rows: sampleCount, columns: columns, count: settings.prototypes, blas)
-        let raw = basis(of: residuals(sample, from: centres))
-        var transform = try LayerTransform(
-            whitening: whitening, mean: mean, deviation: deviation, covariance: raw, basis: nil, centres: centres,
-            step: settings.step * 0.8, settings: settings, layer: layer, blas)
-        let first = try trace(transform.parameters)
-        transform = try LayerTransform(
-            whitening: whitening, mean: mean, deviation: deviation,
-            covariance: first.covariance(step: transform.stepSize, blas), basis: transform.basis, centres: centres,
-            step: settings.step, settings: settings, layer: layer, blas)
-        let second = try trace(transform.parameters)
-        var parameters = transform.parameters
+        func transform(_ covariance: Covariance, _ basis: [Double]?) throws(CompressionError) -> LayerTransform {
+            try LayerTransform(
+                whitening: whitening, prediction: prediction, deviation: deviation, covariance: covariance,
+                basis: basis, coefficients: coefficients, centres: centres, step: step, layer: layer, blas)
+        }
+        let first = try transform(covariance(of: residuals(sample, from: centres)), nil)
+        let second = try transform(code(first.parameters).trace.covariance(step: step, blas), first.basis)
+        let trace = try code(second.parameters).trace
+        var parameters = second.parameters
         var counts = Array(repeating: 0.0, count: CodeTables.classes * CodeTables.symbols)
-        parameters.rows = second.mode(references: false, step: DKV_FINE, counts: &counts)
-        parameters.references = second.mode(references: true, step: LayerCodec.referenceStep, counts: &counts)
-        let bits = try bitsPerRow(parameters)
+        parameters.rows = trace.mode(references: false, step: DKV_FINE, counts: &counts)
+        parameters.references = trace.mode(references: true, step: LayerCodec.referenceStep, counts: &counts)
+        let coded = try code(parameters, decoded: decoded)
+        let bits = Double(8 * coded.bytes) / Double(tokens)
         let report = LayerReport(
-            layer: layer, step: transform.stepSize, residualShare: second.residualShare(transform, sample, sampleCount),
+            layer: layer, step: step, residualShare: coded.trace.energy(step: step) / energy(),
             bitsPerRow: bits, ratio: bits / Double(16 * columns))
         return Solution(parameters: parameters, counts: counts, report: report)
     }
 
-    // MARK: Moments
-
-    private func moments() -> (mean: [Double], deviation: [Double]) {
-        var sums = Array(repeating: 0.0, count: columns), squares = sums
-        for row in 0..<tokens {
-            for i in 0..<columns {
-                let value = Double(rows[row * columns + i])
-                sums[i] += value
-                squares[i] += value * value
-            }
-        }
-        let mean = sums.map { $0 / Double(tokens) }
-        let deviation = zip(squares, mean).map { max(0, $0 / Double(tokens) - $1 * $1).squareRoot() }
-        // A constant column has nothing to code; a small deviation keeps its scale finite.
-        let floor = 1e-3 * deviation.reduce(0, +) / Double(columns) + 1e-12
-        return (mean, deviation.map { max($0, floor) })
+    /// The rows' mean energy around their mean, in the metric.
+    private func energy() -> Double {
+        var covariance = Covariance(columns: columns)
+        let count = min(tokens, 4096), mean = Moments(rows, count: count, columns: columns).mean
+        covariance.add((0..<count * columns).map { rows[$0] - Float(mean[$0 % columns]) }, count: count, blas)
+        return zip(covariance.mean, metric).reduce(1e-300) { $0 + $1.0 * $1.1 }
     }
 
     // MARK: Whitened rows
@@ -78,23 +80,16 @@ struct LayerSolver {
     private var sampleCount: Int { min(tokens, 8192) }
 
     private func whitened(
-        _ whitening: Whitening, _ mean: [Double], _ deviation: [Double]
+        _ rest: UnsafePointer<Float>, _ whitening: Whitening, _ deviation: [Double]
     ) throws(CompressionError) -> ReservedMemory {
-        let memory: ReservedMemory
-        do throws(KernelError) {
-            memory = try ReservedMemory(count: 4 * sampleCount * columns)
-        } catch {
-            throw .kernel(error)
-        }
-        let matrix = whitening.forward.map(Float.init)
+        let memory = try CompressionError.reserve(4 * sampleCount * columns)
+        let matrix = whitening.forward.map(Float.init), scale = deviation.map { Float(1 / $0) }
         var piece = Array(repeating: Float(0), count: 512 * columns)
         for first in stride(from: 0, to: sampleCount, by: 512) {
             let count = min(512, sampleCount - first)
             for row in 0..<count {
                 let source = (first + row) * tokens / sampleCount * columns
-                for i in 0..<columns {
-                    piece[row * columns + i] = Float((Double(rows[source + i]) - mean[i]) / deviation[i])
-                }
+                for i in 0..<columns { piece[row * columns + i] = rest[source + i] * scale[i] }
             }
             piece.withUnsafeBufferPointer { piece in
                 matrix.withUnsafeBufferPointer { matrix in
@@ -117,7 +112,7 @@ struct LayerSolver {
         return (0..<sampleCount * columns).map { y[$0] - centres[nearest[$0 / columns] * columns + $0 % columns] }
     }
 
-    private func basis(of residuals: [Float]) -> Covariance {
+    private func covariance(of residuals: [Float]) -> Covariance {
         var covariance = Covariance(columns: columns)
         residuals.withUnsafeBufferPointer {
             if let base = $0.baseAddress { covariance.add(base, count: residuals.count / columns, blas) }
@@ -127,37 +122,32 @@ struct LayerSolver {
 
     // MARK: Coding
 
-    /// What rows of the first text cost.
-    private func bitsPerRow(_ parameters: LayerParameters) throws(CompressionError) -> Double {
-        let codec = try LayerCodec(
-            layer: layer, settings: settings, parameters: parameters, tables: CodeTables.geometric())
-        var history = CompressedRows()
-        let count = min(lengths[0], 1024)
-        try codec.encode(
-            Matrix(rows, rows: count, columns: columns), appendingTo: &history,
-            references: ReferenceTable(codec: codec), in: CodecWorkspace(columns: columns, compute: compute))
-        return Double(8 * (history.bytes.count + history.lengths.count)) / Double(count)
-    }
-
-    /// Codes all texts and keeps what prediction left and what became of it.
-    private func trace(_ parameters: LayerParameters) throws(CompressionError) -> LayerTrace {
+    /// Codes all texts; keeps what prediction left and what became of it, and if wanted the rows as they decode.
+    private func code(
+        _ parameters: LayerParameters, decoded: UnsafeMutablePointer<Float>? = nil
+    ) throws(CompressionError) -> (trace: LayerTrace, bytes: Int) {
         let codec = try LayerCodec(
             layer: layer, settings: settings, parameters: parameters, tables: CodeTables.geometric())
         let work = try CodecWorkspace(columns: columns, compute: compute)
-        let trace = LayerTrace(rows: tokens, columns: columns)
-        var first = 0
+        let trace = LayerTrace(rows: tokens, columns: coefficients)
+        var first = 0, bytes = 0
         for length in lengths {
             var history = CompressedRows()
-            let table = try ReferenceTable(codec: codec)
+            let table = try ReferenceTable(codec: codec), at = first * coefficients
+            let sources = sources.map { Matrix($0 + first * columns, rows: length, columns: columns) }
             try codec.encode(
-                Matrix(rows + first * columns, rows: length, columns: columns), appendingTo: &history,
-                references: table,
-                in: work,
-                trace: CodingTrace(
-                    residuals: trace.residuals + first * columns, values: trace.values + first * columns))
+                Matrix(rows + first * columns, rows: length, columns: columns), from: sources, appendingTo: &history,
+                references: table, in: work,
+                trace: CodingTrace(residuals: trace.residuals + at, values: trace.values + at))
+            if let decoded {
+                try codec.decode(
+                    0..<length, of: history, from: sources, references: table,
+                    into: Matrix(decoded + first * columns, rows: length, columns: columns), in: work)
+            }
             for row in 0..<length { trace.isReference[first + row] = codec.isReference(row) }
+            bytes += history.bytes.count + history.lengths.count
             first += length
         }
-        return trace
+        return (trace, bytes)
     }
 }

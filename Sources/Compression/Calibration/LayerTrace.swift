@@ -41,23 +41,21 @@ final class LayerTrace {
         return covariance
     }
 
-    /// The share of the rows' own energy that prediction leaves.
-    func residualShare(_ transform: LayerTransform, _ sample: ReservedMemory, _ count: Int) -> Double {
-        var left = 0.0, whole = 0.0, counted = 0
+    /// The mean energy that prediction leaves of rows that are no references, in whitened units.
+    func energy(step: Double) -> Double {
+        var left = 0.0, counted = 0
         for row in 0..<rows where !isReference[row] {
             for i in 0..<columns { left += Double(residuals[row * columns + i]) * Double(residuals[row * columns + i]) }
             counted += 1
         }
-        let y = sample.floats()
-        for i in 0..<count * columns { whole += Double(y[i]) * Double(y[i]) }
-        let unit = transform.stepSize / Double(DKV_FINE)
-        return left * unit * unit / Double(max(1, counted)) / max(whole / Double(max(1, count)), 1e-300)
+        let unit = step / Double(DKV_FINE)
+        return left * unit * unit / Double(max(1, counted))
     }
 
     /// Classes, shifts and gain thresholds of one kind of row; adds its symbols to the counts by class.
     func mode(references: Bool, step: Int32, counts: inout [Double]) -> LayerParameters.Mode {
         let chosen = (0..<rows).filter { isReference[$0] == references }
-        guard !chosen.isEmpty else { return .plain(columns: columns) }
+        guard !chosen.isEmpty else { return .plain(coefficients: columns) }
         let sums = chosen.map { row in
             (0..<columns).reduce(0) { $0 + Int(abs(values[row * columns + $1])) }
         }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import Kernels
 
-/// A linear map that makes a metric the plain one: `|forward · x|²` is the metric of x, for rows centred and divided by their
-/// deviations.
+/// A linear map that makes a metric the plain one: `|forward · x|²` is the metric of x, for rows divided by their deviations.
 struct Whitening {
     /// [columns][columns] and its inverse.
     let forward, inverse: [Double]
@@ -19,7 +18,6 @@ struct Whitening {
         for i in 0..<n {
             // A thousandth of the mean on the diagonal: no direction is free of charge.
             scaled[i * n + i] += 1e-3 * trace
-            for j in 0..<n { scaled[i * n + j] = scaled[i * n + j] / trace }
         }
         for i in 0..<n { for j in 0..<n { scaled[i * n + j] *= deviation[i] * deviation[j] } }
         let (values, vectors) = try Self.eigen(scaled, n, blas)

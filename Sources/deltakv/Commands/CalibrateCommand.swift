@@ -114,6 +114,7 @@ struct CalibrationBar {
     mutating func show(_ progress: Calibration.Progress) {
         switch progress {
         case .tokens(let done, let all): draw(done, all, "tokens read", isLast: done == all)
+        case .effects(let done, let all): draw(done, all, "layers' effects measured", isLast: done == all)
         case .layers(let done, let all): draw(done, all, "layers solved", isLast: done == all)
         }
     }

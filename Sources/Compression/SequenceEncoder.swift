@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+import Kernels
+
+/// The coded keys and values of all layers of a sequence.
+public struct CompressedSequence: Sendable, Equatable {
+    /// One a layer.
+    public internal(set) var layers: [CompressedRows]
+
+    /// No tokens yet.
+    public init(layers: Int) { self.layers = Array(repeating: CompressedRows(), count: layers) }
+
+    /// Layers that were stored; nil where they hold different numbers of tokens.
+    public init?(layers: [CompressedRows]) {
+        guard let first = layers.first, layers.allSatisfy({ $0.count == first.count }) else { return nil }
+        self.layers = layers
+    }
+
+    /// Tokens in the last layer, which is the last to grow.
+    public var count: Int { layers.last?.count ?? 0 }
+
+    /// Bytes in memory.
+    public var ramBytes: Int { layers.reduce(0) { $0 + $1.ramBytes } }
+
+    /// Bytes in a file, apart from its header.
+    public var fileBytes: Int { layers.reduce(0) { $0 + $1.fileBytes } }
+}
+
+/// Codes a sequence as it grows, layer after layer, because layers are predicted from those before them.
+public final class SequenceEncoder {
+    /// What is coded so far.
+    public private(set) var sequence: CompressedSequence
+    private let compressor: Compressor
+    private let work: CodecWorkspace
+    private let tables: [ReferenceTable]
+    private var ring: DecodedLayers
+
+    /// An encoder that continues a sequence, or begins one.
+    ///
+    /// - Throws: ``CompressionError``.
+    public init(
+        _ compressor: Compressor, continuing sequence: CompressedSequence? = nil, in work: CodecWorkspace
+    ) throws(CompressionError) {
+        self.compressor = compressor
+        self.work = work
+        let sequence = sequence ?? CompressedSequence(layers: compressor.layers.count)
+        self.sequence = sequence
+        var tables: [ReferenceTable] = []
+        for (codec, rows) in zip(compressor.layers, sequence.layers) {
+            tables.append(try codec.referenceTable(of: rows, in: work))
+        }
+        self.tables = tables
+        ring = DecodedLayers(columns: compressor.columns)
+    }
+
+    /// Codes further tokens' rows of a layer, which must be the next in turn.
+    ///
+    /// - Parameter rows: [tokens][columns], `[keys before rotation | values]`; as many in every layer.
+    /// - Returns: The rows as they decode, valid until a layer that is ``LayerParameters/mostSources`` further is coded.
+    /// - Throws: ``CompressionError``; the sequence is of no use then.
+    @discardableResult
+    public func encode(layer: Int, _ rows: Matrix) throws(CompressionError) -> Matrix {
+        let codec = compressor.layers[layer], first = sequence.layers[layer].count
+        let sources = ring.sources(of: codec, rows: rows.rows)
+        try codec.encode(
+            rows, from: sources, appendingTo: &sequence.layers[layer], references: tables[layer], in: work)
+        let decoded = try ring.next(layer: layer, rows: rows.rows)
+        try codec.decode(
+            first..<first + rows.rows, of: sequence.layers[layer], from: sources, references: tables[layer],
+            into: decoded, in: work)
+        return decoded
+    }
+}
+
+extension Compressor {
+    /// Decodes rows of all layers, in order.
+    ///
+    /// - Parameters:
+    ///   - positions: The rows wanted, in any order.
+    ///   - body: Called with each layer and its rows, [positions][columns], which are valid during the call.
+    /// - Throws: ``CompressionError``.
+    public func decode(
+        _ positions: some Collection<Int>, of sequence: CompressedSequence, in work: CodecWorkspace,
+        body: (_ layer: Int, Matrix) -> Void
+    ) throws(CompressionError) {
+        var ring = DecodedLayers(columns: columns)
+        for codec in layers {
+            let rows = sequence.layers[codec.layer], sources = ring.sources(of: codec, rows: positions.count)
+            let table = try codec.referenceTable(of: rows, in: work)
+            let decoded = try ring.next(layer: codec.layer, rows: positions.count)
+            try codec.decode(positions, of: rows, from: sources, references: table, into: decoded, in: work)
+            body(codec.layer, decoded)
+        }
+    }
+}
+
+/// The decoded rows of the last few layers.
+private struct DecodedLayers {
+    private let columns: Int
+    private var memory: [ReservedMemory] = []
+    /// The last layer that was asked for, and the rows of it.
+    private var last: (layer: Int, rows: Int)?
+
+    init(columns: Int) { self.columns = columns }
+
+    private static let places = LayerParameters.mostSources + 1
+
+    /// Room for a layer's rows; those of the layers just before stay.
+    mutating func next(layer: Int, rows: Int) throws(CompressionError) -> Matrix {
+        precondition(layer == 0 || last.map { $0 == (layer - 1, rows) } ?? false, "layers come in order, alike")
+        if layer == 0, memory.first.map({ $0.count < 4 * rows * columns }) ?? true {
+            memory = []
+            for _ in 0..<Self.places { memory.append(try CompressionError.reserve(4 * max(1, rows) * columns)) }
+        }
+        last = (layer, rows)
+        return matrix(layer, rows)
+    }
+
+    /// The rows of the layers that a layer is predicted from, the nearest first.
+    func sources(of codec: LayerCodec, rows: Int) -> [Matrix] {
+        (0..<codec.sources).map { matrix(codec.layer - 1 - $0, rows) }
+    }
+
+    private func matrix(_ layer: Int, _ rows: Int) -> Matrix {
+        Matrix(memory[layer % Self.places].floats(), rows: rows, columns: columns)
+    }
+}
