@@ -11,6 +11,8 @@ final class LayerEffects {
     /// Texts that are looked at, tokens of their beginnings that get noise, and tokens after them.
     private static let texts = 2, history = 1536, after = 512
     private static let step = 512
+    /// Divergence, in nats, up to which it grows with the square of errors; and the least noise, as a share of the rows' variance.
+    private static let mostDivergence = 0.05, leastShare: Float = 1.0 / 64
 
     /// A text's beginning and what follows it.
     private struct Trial {
@@ -63,11 +65,8 @@ final class LayerEffects {
                 let rows = UnsafeBufferPointer(
                     start: capture.rows[layer].floats(at: 4 * trial.first * capture.columns),
                     count: trial.history.count * capture.columns)
-                let noise = Noise(of: rows, columns: capture.columns, sinks: 8, seed: UInt64(layer))
-                store(zip(rows, noise.values).map { $0 + $1 }, layer)
-                let moved = try distributions(trial, comparedWith: exact).divergence
+                effects[layer] += try effect(of: layer, rows, trial, exact)
                 store(Array(rows), layer)
-                effects[layer] += moved / noise.cost(capture.statistics.metrics[layer])
                 progress(number * layers + layer + 1)
             }
         }
@@ -76,6 +75,23 @@ final class LayerEffects {
             throw CompressionError.degenerate(layer: 0, reason: "errors in what came before change nothing")
         }
         return effects.map { max($0, floor) / Double(trials.count) }
+    }
+
+    /// Nats for a unit of the metric. The noise is as strong as the rows themselves at first, so that it stands out from what
+    /// int8 products round, and weaker where that turns everything over, because small errors are what matters.
+    private func effect(
+        of layer: Int, _ rows: UnsafeBufferPointer<Float>, _ trial: Trial, _ exact: Distributions
+    ) throws -> Double {
+        let noise = Noise(of: rows, columns: capture.columns, sinks: 8, seed: UInt64(layer))
+        let cost = noise.cost(capture.statistics.metrics[layer])
+        var share: Float = 1
+        while true {
+            let scale = share.squareRoot()
+            store(zip(rows, noise.values).map { $0 + scale * $1 }, layer)
+            let moved = try distributions(trial, comparedWith: exact).divergence
+            if moved < Self.mostDivergence || share <= Self.leastShare { return moved / (cost * Double(share)) }
+            share /= 8
+        }
     }
 
     /// Steps that ``measure(progress:)`` takes.

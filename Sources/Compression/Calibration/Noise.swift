@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Noise for rows, the same every time: each column's own variance, scaled; none for the first rows, which are kept exactly.
+/// Noise for rows, the same every time: each column's own variance; none for the first rows, which are kept exactly.
 struct Noise {
-    /// The noise's variance as a share of each column's.
-    private static let share: Float = 0.05
-
     /// [rows][columns]
     let values: [Float]
     private let columns: Int
@@ -15,9 +12,7 @@ struct Noise {
             values = []
             return
         }
-        let scale = Moments(base, count: rows.count / columns, columns: columns).deviation.map {
-            Float($0) * Self.share.squareRoot()
-        }
+        let scale = Moments(base, count: rows.count / columns, columns: columns).deviation.map(Float.init)
         var state = seed &* 0x9e37_79b9_7f4a_7c15 &+ 0x2545_f491_4f6c_dd1d
         values = rows.indices.map { index in
             // Four uniform numbers add up to nearly a normal one; their variance is a third each.
