@@ -4,8 +4,8 @@
 /// order. To predict the second half a model must find each run again, token by token.
 ///
 /// Prose seldom needs that, so a codec calibrated on prose alone spends few bits on the keys and values of the heads that do
-/// it, and hidden codes and names are the first that it loses: on the default model, eight such pieces beside seven texts
-/// close half of the distance to exact in the likelihood of hidden keys, at the same bytes and the same divergence on prose.
+/// it, and hidden codes and names are the first that it loses. On the default model such pieces close about half of the distance
+/// to exact in the likelihood of hidden keys, at slightly fewer bytes (`ops/bench/RESULTS.md`).
 public enum RecallPieces {
     /// Tokens of a piece: as many as calibration looks at the attention of.
     static let length = CalibrationCapture.window
