@@ -17,7 +17,8 @@ let package = Package(
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
-        // Innermost first; imports point only up this list.
+        // Innermost first; imports point only up this list. Whatever a target imports is among its dependencies: a module that
+        // comes in only through another is not built again when it changes.
         .target(name: "CKernels", cSettings: optimised),
         .target(name: "CCompression", cSettings: optimised),
         .target(name: "COpenBLAS", linkerSettings: [.linkedLibrary("dl")]),
@@ -54,7 +55,8 @@ let package = Package(
         .target(
             name: "Service",
             dependencies: [
-                "Compression", "Database", "Engine", "JobQueue", "Kernels", "ModelFiles", "PostgreSQL", "Yams",
+                "Compression", "Database", "Engine", "Inference", "JobQueue", "Kernels", "ModelFiles", "PostgreSQL",
+                "Tokenization", "Yams",
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -62,7 +64,8 @@ let package = Package(
         .executableTarget(
             name: "deltakv",
             dependencies: [
-                "Compression", "Evaluation", "Inference", "Kernels", "ModelFiles", "Service",
+                "Compression", "Database", "Engine", "Evaluation", "Inference", "JobQueue", "Kernels", "ModelFiles",
+                "PostgreSQL", "Service", "Tokenization",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -80,13 +83,20 @@ let package = Package(
         .testTarget(name: "TokenizationTests", dependencies: ["Tokenization"], exclude: ["Golden"]),
         .testTarget(
             name: "InferenceTests", dependencies: ["AllocationCounter", "Inference", "Kernels"], exclude: ["Golden"]),
-        .testTarget(name: "CompressionTests", dependencies: ["Compression"], exclude: ["Golden"]),
+        .testTarget(
+            name: "CompressionTests",
+            dependencies: ["CCompression", "Compression", "Inference", "Kernels", "ModelFiles"], exclude: ["Golden"]),
         .testTarget(name: "EngineTests", dependencies: ["Engine"]),
-        .testTarget(name: "EvaluationTests", dependencies: ["Evaluation"], exclude: ["Golden"]),
+        .testTarget(
+            name: "EvaluationTests",
+            dependencies: ["Compression", "Evaluation", "Inference", "Kernels", "ModelFiles", "Tokenization"],
+            exclude: ["Golden"]),
         .testTarget(name: "PostgreSQLTests", dependencies: ["PostgreSQL", "TestSupport"]),
         .testTarget(name: "DatabaseTests", dependencies: ["Database", "TestSupport"]),
         .testTarget(name: "JobQueueTests", dependencies: ["JobQueue", "Database", "TestSupport"]),
-        .testTarget(name: "ServiceTests", dependencies: ["Service"]),
+        .testTarget(
+            name: "ServiceTests",
+            dependencies: ["Compression", "Service", "Tokenization", .product(name: "Logging", package: "swift-log")]),
         .testTarget(name: "CommandTests", dependencies: ["deltakv", "Evaluation", "Service", "TestSupport"]),
     ],
     swiftLanguageModes: [.v6]

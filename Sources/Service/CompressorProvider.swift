@@ -104,7 +104,7 @@ public struct CompressorProvider: Sendable {
         let calibration = Calibration(
             model: loaded.model, modelDigest: digest, settings: settings, threads: loaded.threads)
         var quarters = 0
-        let result = try calibration.run(texts) { progress in
+        let result = try calibration.run(texts + RecallPieces.make(from: texts)) { progress in
             guard case .layers(let done, let all) = progress, 4 * done / all > quarters else { return }
             quarters = 4 * done / all
             logger.info("Calibrating.", metadata: ["layers": "\(done) of \(all)"])

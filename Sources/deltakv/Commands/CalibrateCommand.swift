@@ -69,7 +69,7 @@ struct CalibrateCommand: AsyncParsableCommand {
             model: loaded.model, modelDigest: digest, settings: CodecSettings(stride: stride, step: step),
             threads: loaded.threads)
         var bar = CalibrationBar()
-        let result = try calibration.run(texts) { bar.show($0) }
+        let result = try calibration.run(texts + RecallPieces.make(from: texts)) { bar.show($0) }
         bar.finish()
         let path = output ?? CompressorFile.path(forModel: modelPath)
         try CompressorFile.save(result.compressor, path: path)
