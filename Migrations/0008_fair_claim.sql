@@ -320,6 +320,7 @@ CREATE FUNCTION deltakv.note_done(task text, started timestamptz) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
 DECLARE
     took CONSTANT double precision := extract(epoch FROM clock_timestamp() - started);
 BEGIN
