@@ -346,8 +346,8 @@ DECLARE
     most_interruptions CONSTANT integer := 5;
     most_deaths_alone CONSTANT integer := 2;
     started CONSTANT timestamptz := clock_timestamp();
-    -- While the server was away nobody could renew a lease: workers get a moment to do so before they count as gone.
-    is_settled CONSTANT boolean := now() > pg_postmaster_start_time() + interval '5 seconds';
+    -- While the server was away nobody could renew a lease: workers from before get a moment to do so.
+    server_start CONSTANT timestamptz := pg_postmaster_start_time();
     verdicts deltakv.verdict[];
 BEGIN
     IF NOT deltakv.is_time_for('rescue') THEN
@@ -357,7 +357,8 @@ BEGIN
         SELECT q.job_id, q.attempt, q.max_attempts, q.interruptions, q.cancel_requested_at, q.is_alone, q.deaths_alone,
             coalesce(q.attempt_deadline < now(), false) AS timed_out, coalesce(q.deadline <= now(), false) AS too_late
         FROM deltakv.queue q
-        WHERE q.state = 'running' AND (q.lease_expires_at < now() AND is_settled OR q.attempt_deadline < now())
+        WHERE q.state = 'running' AND (q.attempt_deadline < now() OR q.lease_expires_at < now()
+            AND (q.running_at > server_start OR now() > server_start + interval '5 seconds'))
         ORDER BY q.job_id
         LIMIT rescue.max_jobs
         FOR UPDATE SKIP LOCKED

@@ -28,6 +28,7 @@ extension Daemon {
             templates: templates, tokenizer: loaded.tokenizer, chatTemplate: loaded.chatTemplate,
             contextLength: loaded.model.configuration.contextLength)
         let queue = JobQueue(client: PostgresClient(database.settings, logger: logger), logger: logger)
+        for (name, yaml) in templates.sources { try await queue.syncTemplate(named: name, yaml: yaml) }
         let worker = try await queue.register(
             host: ProcessInfo.processInfo.hostName, processID: Int(ProcessInfo.processInfo.processIdentifier),
             version: Version.current)
