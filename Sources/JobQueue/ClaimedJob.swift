@@ -28,6 +28,12 @@ public struct ClaimedJob: Sendable {
     public let variables: String
     /// When it was submitted.
     public let submittedAt: Date
+    /// The YAML of the template's version that the job is for; nil where the database has none, and the daemon's own counts.
+    public let templateSource: String?
+    /// JSON text of the messages to be continued in place of a template, as submitted: untrusted; nil for none.
+    public let messages: String?
+    /// Whether nothing may run beside it: its worker has died once.
+    public let isAlone: Bool
 
     init(row: PostgresRow) throws {
         lease = Lease(jobID: try row.get("job_id"), token: try row.get("token"))
@@ -42,5 +48,8 @@ public struct ClaimedJob: Sendable {
         options = try row.get("options")
         variables = try row.get("variables")
         submittedAt = try row.get("submitted_at")
+        templateSource = try row.get("template_source")
+        messages = try row.get("messages")
+        isAlone = try row.get("alone")
     }
 }

@@ -41,6 +41,20 @@ public struct JobQueue: Sendable {
         return try rows.map(Settlement.init(row:))
     }
 
+    /// Does what has to be done now and then: submits follow-up jobs and folds counts. Anybody may call it at any time.
+    public func tidy() async throws {
+        try await client.query("SELECT deltakv.tidy()", [], prepared: true)
+    }
+
+    /// Makes a template known to the database, as a new version unless its latest has the same text.
+    /// - Returns: the version
+    @discardableResult
+    public func syncTemplate(named name: String, yaml: String) async throws -> Int {
+        try await client.idempotentQuery(
+            "SELECT deltakv.sync_template($1, jsonb_build_object('yaml', $2::text)) AS version", [name, yaml]
+        ).onlyRow().get("version")
+    }
+
     /// Cancels jobs that have not ended: waiting ones at once, running ones when their worker notices.
     /// - Returns: how many
     @discardableResult

@@ -16,25 +16,26 @@ public struct JobWorker: Sendable {
         self.client = client
     }
 
-    /// Starts waiting jobs, larger priorities and older jobs first.
+    /// Starts waiting jobs: tenants take turns, and of each one's jobs larger priorities and older ones come first.
     ///
     /// A connection that breaks in between can leave jobs claimed that nobody runs; they are rescued when their lease
     /// ends.
     /// - Parameters:
     ///   - limit: jobs at most
+    ///   - holding: jobs that the worker runs already: only one without any gets a job whose last worker died
     ///   - lease: how long the jobs are this worker's without a heartbeat
     ///   - attemptTimeout: how long an attempt may run; nil for no limit
     ///   - inputBytes: bytes of documents and variables at most, but always one job; nil for no limit
     public func claim(
-        _ limit: Int, lease: Duration, attemptTimeout: Duration? = nil, inputBytes: Int? = nil
+        _ limit: Int, holding: Int = 0, lease: Duration, attemptTimeout: Duration? = nil, inputBytes: Int? = nil
     ) async throws -> [ClaimedJob] {
         guard limit > 0 else { return [] }
         let rows = try await client.query(
             """
-            SELECT * FROM deltakv.claim(
-                $1, $2::integer, make_interval(secs => $3), make_interval(secs => $4), $5)
+            SELECT c.*, c.template_body ->> 'yaml' AS template_source FROM deltakv.claim_2(
+                $1, $2::integer, $3::integer, make_interval(secs => $4), make_interval(secs => $5), $6) c
             """,
-            [id, Int32(clamping: limit), lease.inSeconds, attemptTimeout?.inSeconds, inputBytes], prepared: true)
+            [id, Int32(clamping: holding), Int32(clamping: limit), lease.inSeconds, attemptTimeout?.inSeconds, inputBytes], prepared: true)
         return try rows.map(ClaimedJob.init(row:))
     }
 

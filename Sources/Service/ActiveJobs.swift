@@ -30,6 +30,8 @@ final class ActiveJobs: Sendable {
     struct Entry: Sendable {
         let lease: Lease
         let ticket: UInt64
+        /// Whether nothing may run beside it.
+        let isAlone: Bool
         /// Whether its prompt is done: it decodes.
         var isDecoding = false
         var interruption: Interruption?
@@ -38,12 +40,15 @@ final class ActiveJobs: Sendable {
     private let entries = Mutex<[Int64: Entry]>([:])
 
     var all: [Entry] { entries.withLock { Array($0.values) } }
+    /// Whether a job is held that nothing may run beside.
+    var isReserved: Bool { entries.withLock { $0.values.contains(where: \.isAlone) } }
     var count: Int { entries.withLock { $0.count } }
     /// Jobs whose prompt is not done.
     var inPrefill: Int { entries.withLock { $0.values.count { !$0.isDecoding } } }
 
-    func add(_ lease: Lease, ticket: UInt64) {
-        entries.withLock { $0[lease.jobID] = Entry(lease: lease, ticket: ticket) }
+    func add(_ job: ClaimedJob, ticket: UInt64) {
+        let entry = Entry(lease: job.lease, ticket: ticket, isAlone: job.isAlone)
+        entries.withLock { $0[job.lease.jobID] = entry }
     }
 
     func remove(_ jobID: Int64) {

@@ -82,11 +82,11 @@ public final class Daemon: ServiceLifecycle.Service {
 
     private func claim() async -> [(ClaimedJob, ticket: UInt64)] {
         let room = min(settings.maxJobs - active.count, Self.lookahead - active.inPrefill)
-        guard room > 0 else { return [] }
+        guard room > 0, !active.isReserved else { return [] }
         do {
-            return try await worker.claim(room, lease: settings.lease).map { job in
+            return try await worker.claim(room, holding: active.count, lease: settings.lease).map { job in
                 let ticket = runner.engine.ticket()
-                active.add(job.lease, ticket: ticket)
+                active.add(job, ticket: ticket)
                 return (job, ticket)
             }
         } catch {
@@ -122,20 +122,21 @@ public final class Daemon: ServiceLifecycle.Service {
             switch reason {
             case .cancelRequested: await sendHeartbeat()
             case .jobsAvailable: break
-            case .poll: await rescue()
+            case .poll: await keepHouse()
             }
             wake.yield()
         }
     }
 
-    private func rescue() async {
+    private func keepHouse() async {
         do {
+            try await queue.tidy()
             let rescued = try await queue.rescue()
             if !rescued.isEmpty {
                 logger.notice("Took jobs from workers that vanished.", metadata: ["jobs": "\(rescued.count)"])
             }
         } catch {
-            logger.warning("Leases could not be checked; trying again.", metadata: ["error": "\(error)"])
+            logger.warning("The queue could not be kept in order; trying again.", metadata: ["error": "\(error)"])
         }
     }
 

@@ -34,6 +34,7 @@ extension Daemon {
             let provider = CompressorProvider(sample: installation.calibrationSample, logger: starting)
             _ = try await provider.compressor(for: loaded, path: path) { try await queue.firstDocuments() }
         }
+        for (name, yaml) in templates.sources { try await queue.syncTemplate(named: name, yaml: yaml) }
         let worker = try await queue.register(
             host: ProcessInfo.processInfo.hostName, processID: Int(ProcessInfo.processInfo.processIdentifier),
             version: Version.current)

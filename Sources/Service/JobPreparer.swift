@@ -33,14 +33,23 @@ public struct JobPreparer: Sendable {
         public var variables: String
         /// A JSON object of ``JobOptions``.
         public var options: String
+        /// The template's YAML, if the job is for a certain version.
+        public var templateSource: String?
+        /// A JSON list of messages in place of the template's.
+        public var messages: String?
 
         /// Makes an input.
-        public init(id: Int64, template: String, document: String?, variables: String, options: String) {
+        public init(
+            id: Int64, template: String, document: String?, variables: String, options: String,
+            templateSource: String? = nil, messages: String? = nil
+        ) {
             self.id = id
             self.template = template
             self.document = document
             self.variables = variables
             self.options = options
+            self.templateSource = templateSource
+            self.messages = messages
         }
     }
 
@@ -48,11 +57,15 @@ public struct JobPreparer: Sendable {
     ///
     /// - Throws: ``JobFault`` for everything that is wrong with the job.
     public func request(for job: Input) throws(JobFault) -> GenerationRequest {
-        let template = try templates.template(named: job.template)
+        let template = try template(for: job)
         let options = try Self.options(json: job.options).over(template.options)
         try options.validate()
-        let messages = try template.messages(
-            document: job.document, variables: Self.variables(json: job.variables))
+        let messages =
+            if let given = job.messages {
+                try Self.messages(json: given)
+            } else {
+                try template.messages(document: job.document, variables: Self.variables(json: job.variables))
+            }
         try checkSize(messages)
         let prompt: [TokenID]
         do {
@@ -65,6 +78,15 @@ public struct JobPreparer: Sendable {
         return GenerationRequest(
             prompt: prompt, maxTokens: maxTokens,
             sampling: options.sampling(defaultSeed: Int(job.id)), stopStrings: options.stop ?? [])
+    }
+
+    private func template(for job: Input) throws(JobFault) -> JobTemplate {
+        guard let source = job.templateSource else { return try templates.template(named: job.template) }
+        do {
+            return try JobTemplate(yaml: source)
+        } catch {
+            throw JobFault(.unknownTemplate, "the job's version of the template '\(job.template)' cannot be read: \(error)")
+        }
     }
 
     /// What cannot fit by its size alone is not tokenised first: no vocabulary has tokens of a kilobyte.
@@ -95,6 +117,18 @@ public struct JobPreparer: Sendable {
             throw error
         } catch {
             throw JobFault(.invalidOptions, "options must be a JSON object such as {\"max_tokens\": 200}")
+        }
+    }
+
+    private static func messages(json: String) throws(JobFault) -> [ChatMessage] {
+        do {
+            let messages = try JSONDecoder().decode([JobTemplate.Message].self, from: Data(json.utf8))
+            guard messages.last?.role == .user else { throw TemplateError("the last message must be the user's") }
+            return messages.map { ChatMessage(role: $0.role, content: $0.content) }
+        } catch {
+            throw JobFault(
+                .invalidMessages,
+                "messages must be a JSON list such as [{\"role\": \"user\", \"content\": \"Hello\"}], the user's last")
         }
     }
 

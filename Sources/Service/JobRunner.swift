@@ -7,6 +7,7 @@ import Logging
 /// Runs claimed jobs to their end and writes what came of them.
 struct JobRunner: Sendable {
     let worker: JobWorker
+    let results: ResultWriter
     let engine: GenerationEngine
     let preparer: JobPreparer
     let active: ActiveJobs
@@ -15,6 +16,7 @@ struct JobRunner: Sendable {
 
     init(worker: JobWorker, engine: GenerationEngine, preparer: JobPreparer, active: ActiveJobs, logger: Logger) {
         self.worker = worker
+        results = ResultWriter(worker: worker)
         self.engine = engine
         self.preparer = preparer
         self.active = active
@@ -58,7 +60,7 @@ struct JobRunner: Sendable {
             let generation = try await engine.generate(request, ticket: ticket) { _ in
                 if active.markDecoding(lease.jobID) { onDecoding() }
             }
-            if await write(lease, { try await worker.complete([JobResult(lease: lease, generation)]) }) {
+            if await write(lease, { [try await results.write(JobResult(lease: lease, generation))] }) {
                 counters.add(generation)
             }
         } catch let fault as JobFault {
@@ -130,7 +132,7 @@ extension JobPreparer.Input {
     init(_ job: ClaimedJob) {
         self.init(
             id: job.lease.jobID, template: job.template, document: job.document, variables: job.variables,
-            options: job.options)
+            options: job.options, templateSource: job.templateSource, messages: job.messages)
     }
 }
 

@@ -5,6 +5,8 @@ import Foundation
 /// The job templates of a directory, by name.
 public struct TemplateLibrary: Sendable {
     private let templates: [String: JobTemplate]
+    /// The text of each template's file, by name.
+    public let sources: [String: String]
 
     /// The templates' names, sorted.
     public var names: [String] { templates.keys.sorted() }
@@ -12,6 +14,7 @@ public struct TemplateLibrary: Sendable {
     /// Holds these templates.
     public init(_ templates: [JobTemplate]) {
         self.templates = Dictionary(templates.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+        sources = [:]
     }
 
     /// Reads every `*.yaml` file of a directory.
@@ -25,10 +28,13 @@ public struct TemplateLibrary: Sendable {
             throw TemplateError("the template directory \(directory) cannot be read: \(error.localizedDescription)")
         }
         var templates: [String: JobTemplate] = [:]
+        var sources: [String: String] = [:]
         for file in files.sorted() where file.hasSuffix(".yaml") {
             let path = directory + "/" + file
             do {
-                let template = try JobTemplate(yaml: String(contentsOfFile: path, encoding: .utf8))
+                let text = try String(contentsOfFile: path, encoding: .utf8)
+                let template = try JobTemplate(yaml: text)
+                sources[template.name] = text
                 guard templates.updateValue(template, forKey: template.name) == nil else {
                     throw TemplateError("another file has the name '\(template.name)' already")
                 }
@@ -37,6 +43,7 @@ public struct TemplateLibrary: Sendable {
             }
         }
         self.templates = templates
+        self.sources = sources
     }
 
     /// Finds a template.

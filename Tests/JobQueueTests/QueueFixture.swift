@@ -68,13 +68,18 @@ struct QueueFixture: Sendable {
             SELECT (
                 SELECT count(*) FROM (
                     SELECT batch_id, sum(completed), sum(failed), sum(cancelled), sum(prompt_tokens), sum(cached_tokens),
-                        sum(output_tokens)
-                    FROM deltakv.batch_counters GROUP BY batch_id
+                        sum(output_tokens), sum(scheduled), sum(available), sum(running), sum(retryable)
+                    FROM deltakv.batch_counts GROUP BY batch_id
                     EXCEPT
                     SELECT b.batch_id, count(completed_at), count(failed_at), count(cancelled_at),
                         coalesce(sum(prompt_tokens), 0), coalesce(sum(cached_tokens), 0),
-                        coalesce(sum(output_tokens), 0)
-                    FROM deltakv.batches b LEFT JOIN deltakv.outcomes o USING (batch_id) GROUP BY b.batch_id
+                        coalesce(sum(output_tokens), 0), max(q.scheduled), max(q.available), max(q.running), max(q.retryable)
+                    FROM deltakv.batches b LEFT JOIN deltakv.outcomes o USING (batch_id)
+                    CROSS JOIN LATERAL (
+                        SELECT count(scheduled_at) AS scheduled, count(available_at) AS available,
+                            count(running_at) AS running, count(retryable_at) AS retryable
+                        FROM deltakv.queue u WHERE u.batch_id = b.batch_id) q
+                    GROUP BY b.batch_id
                 ) c
             ) + (
                 SELECT count(*) FROM deltakv.jobs j

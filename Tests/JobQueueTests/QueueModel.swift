@@ -16,6 +16,9 @@ struct QueueModel {
         var isPastDeadline = false
         var isLeaseExpired = false
         var errors = 0
+        /// Runs with nothing beside it, for its worker has vanished once.
+        var isAlone = false
+        var deathsAlone = 0
     }
 
     private(set) var jobs: [Int64: Job] = [:]
@@ -36,6 +39,7 @@ struct QueueModel {
             jobs[id]?.state = .available
         }
         let waiting = jobs.filter { $0.value.state == .available }
+        if let suspect = waiting.filter({ $0.value.interruptions > 0 }).keys.min() { return [suspect] }
         return waiting.keys.sorted { (-waiting[$0]!.priority, $0) < (-waiting[$1]!.priority, $1) }.prefix(limit).map {
             $0
         }
@@ -45,6 +49,7 @@ struct QueueModel {
         jobs[id]!.state = .running
         jobs[id]!.attempt += 1
         jobs[id]!.token = token
+        jobs[id]!.isAlone = jobs[id]!.interruptions > 0
         return jobs[id]!.attempt
     }
 
@@ -90,10 +95,11 @@ struct QueueModel {
             } else if job.isPastDeadline {
                 jobs[id]!.errors += 1
                 found[id] = end(id, job.attempt < job.maxAttempts ? .retryable : .failed)
-            } else if job.interruptions + 1 >= 5 {
+            } else if job.isAlone && job.deathsAlone + 1 >= 2 || job.interruptions + 1 >= 5 {
                 jobs[id]!.errors += 1
                 found[id] = end(id, .failed)
             } else {
+                if job.isAlone { jobs[id]!.deathsAlone += 1 }
                 found[id] = end(id, .available)
             }
         }
@@ -116,6 +122,7 @@ struct QueueModel {
             jobs[id]!.state = .available
             jobs[id]!.attempt = 0
             jobs[id]!.interruptions = 0
+            jobs[id]!.deathsAlone = 0
             jobs[id]!.isDue = true
         }
         return affected
