@@ -26,6 +26,7 @@ let package = Package(
         .target(name: "ModelFiles", dependencies: [.product(name: "Crypto", package: "swift-crypto")]),
         .target(name: "Jinja"),
         .target(name: "Tokenization", dependencies: ["Jinja", "ModelFiles"]),
+        .target(name: "StructuredOutput", dependencies: ["ModelFiles", "Tokenization"]),
         .target(name: "Inference", dependencies: ["Kernels", "ModelFiles"]),
         .target(
             name: "Compression",
@@ -35,7 +36,8 @@ let package = Package(
         .target(
             name: "Engine",
             dependencies: [
-                "Inference", "Kernels", "Tokenization", .product(name: "DequeModule", package: "swift-collections"),
+                "Inference", "Kernels", "StructuredOutput", "Tokenization",
+                .product(name: "DequeModule", package: "swift-collections"),
             ]),
         .target(name: "Evaluation", dependencies: ["Compression", "Inference", "Kernels", "Tokenization"]),
         .target(
@@ -81,7 +83,9 @@ let package = Package(
         .testTarget(
             name: "InferenceTests", dependencies: ["AllocationCounter", "Inference", "Kernels"], exclude: ["Golden"]),
         .testTarget(name: "CompressionTests", dependencies: ["Compression"], exclude: ["Golden"]),
-        .testTarget(name: "EngineTests", dependencies: ["Engine"]),
+        .testTarget(name: "StructuredOutputTests", dependencies: ["ModelFiles", "StructuredOutput", "Tokenization"]),
+        .testTarget(
+            name: "EngineTests", dependencies: ["Engine", "ModelFiles", "StructuredOutput"], exclude: ["Golden"]),
         .testTarget(name: "EvaluationTests", dependencies: ["Evaluation"], exclude: ["Golden"]),
         .testTarget(name: "PostgreSQLTests", dependencies: ["PostgreSQL", "TestSupport"]),
         .testTarget(name: "DatabaseTests", dependencies: ["Database", "TestSupport"]),
