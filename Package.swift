@@ -56,7 +56,8 @@ let package = Package(
         .target(
             name: "Service",
             dependencies: [
-                "Compression", "Database", "Engine", "JobQueue", "Kernels", "ModelFiles", "PostgreSQL", "Yams",
+                "Compression", "Database", "Engine", "JobQueue", "Kernels", "ModelFiles", "PostgreSQL",
+                "StructuredOutput", "Yams",
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),

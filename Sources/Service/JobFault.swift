@@ -11,6 +11,7 @@ public struct JobFault: Error, Equatable, CustomStringConvertible {
         case unknownTemplate = "unknown_template"
         case missingVariable = "missing_variable"
         case invalidOptions = "invalid_options"
+        case chatTemplateFailed = "chat_template_failed"
         case exceedsMemory = "exceeds_memory"
         case numericalFailure = "numerical_failure"
         case attemptTimeout = "attempt_timeout"

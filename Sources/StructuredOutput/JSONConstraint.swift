@@ -30,6 +30,9 @@ public final class JSONConstraint: Sendable {
         minimumTokens = automaton.closingTokens(automaton.start, trie)
     }
 
+    /// Checks that a schema is supported, without a vocabulary.
+    public static func check(schema: String) throws(SchemaError) { _ = try SchemaReader.grammar(of: schema) }
+
     /// What each token costs in a state.
     func costs(in state: [Reading]) -> TokenCosts {
         let key = state.map { automaton.simplified($0, longestToken: trie.longest) }

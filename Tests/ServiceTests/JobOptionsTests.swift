@@ -14,7 +14,7 @@ import Testing
         let merged = try options(#"{"max_tokens": 5, "top_k": 3}"#).over(
             options(#"{"max_tokens": 9, "temperature": 0.5, "seed": 4}"#))
         #expect(merged.maxTokens == 5)
-        let sampling = merged.sampling(defaultSeed: 77)
+        let sampling = try merged.sampling(defaultSeed: 77)
         #expect(sampling == .init(temperature: 0.5, topK: 3, topP: 1, seed: 4))
         #expect(try options("{}").sampling(defaultSeed: 77).seed == 77)
     }
