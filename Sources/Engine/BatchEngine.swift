@@ -48,8 +48,10 @@ final class BatchEngine {
         var progress: [Scheduler.ID: GenerationProgress] = [:]
         for (id, sequence) in sequences {
             let request = groups.request(of: id), own = sequence.progress
-            var sum = progress[request] ?? GenerationProgress(
-                promptTokens: 0, outputTokens: groups.finishedTokens(of: request))
+            var sum =
+                progress[request]
+                ?? GenerationProgress(
+                    promptTokens: 0, outputTokens: groups.finishedTokens(of: request))
             sum.promptTokens = max(sum.promptTokens, own.promptTokens)
             sum.outputTokens += own.outputTokens
             progress[request] = sum

@@ -56,7 +56,8 @@ extension Automaton {
     private func objectClosing(_ frame: Frame, _ properties: [Grammar.Property], _ required: UInt64) -> [UInt8] {
         var left = frame.b, bytes: [UInt8] = []
         func write(_ place: Int, from length: Int) {
-            bytes += properties[place].key.dropFirst(length) + Array(":".utf8) + grammar.shortest[properties[place].value]
+            bytes +=
+                properties[place].key.dropFirst(length) + Array(":".utf8) + grammar.shortest[properties[place].value]
             left &= ~(1 << UInt64(place))
         }
         switch frame.phase {

@@ -73,7 +73,9 @@ struct Automaton: Sendable {
     }
 
     private func begin(_ top: Frame, _ reading: Reading, _ byte: UInt8, _ result: inout [Reading]) {
-        if byte == UInt8(ascii: " "), top.a == 1 { return append(reading.replacing(top.with(.start, a: 0, b: 0)), to: &result) }
+        if byte == UInt8(ascii: " "), top.a == 1 {
+            return append(reading.replacing(top.with(.start, a: 0, b: 0)), to: &result)
+        }
         func become(_ phase: Frame.Phase, a: Int = 0, b: UInt64 = 0) {
             append(reading.replacing(top.with(phase, a: a, b: b)), to: &result)
         }
@@ -110,7 +112,9 @@ struct Automaton: Sendable {
         // The value may be over, and the byte belong to what is around it.
         if mayEnd(top) { step(reading.popped, byte, &result) }
         let isDigit = (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte), count = Int(top.a)
-        func become(_ phase: Frame.Phase, a: Int = 0) { append(reading.replacing(top.with(phase, a: a, b: 0)), to: &result) }
+        func become(_ phase: Frame.Phase, a: Int = 0) {
+            append(reading.replacing(top.with(phase, a: a, b: 0)), to: &result)
+        }
         switch top.phase {
         case .minus where byte == UInt8(ascii: "0"): become(.zero)
         case .minus where isDigit: become(.digits, a: 1)
@@ -119,7 +123,9 @@ struct Automaton: Sendable {
         case .point where isDigit: become(.fraction, a: 1)
         case .fraction where isDigit && count < 15: become(.fraction, a: count + 1)
         case .integer:
-            guard case .integer(let range) = node(top), let next = top.integerPrefix.appending(byte, in: range) else { return }
+            guard case .integer(let range) = node(top), let next = top.integerPrefix.appending(byte, in: range) else {
+                return
+            }
             var frame = top
             frame.integerPrefix = next
             append(reading.replacing(frame), to: &result)
@@ -144,7 +150,8 @@ struct Automaton: Sendable {
         case .text where byte == UInt8(ascii: "\""): if count >= least { append(reading.popped, to: &result) }
         case .text where byte == UInt8(ascii: "\\"): if hasRoom { become(.textEscape, a: count) }
         case .text where (0x20...0x7f).contains(byte): if hasRoom { become(.text, a: next) }
-        case .text: if hasRoom, let missing = UTF8Bytes.missing(after: byte) { become(.textBytes, a: count, b: missing) }
+        case .text:
+            if hasRoom, let missing = UTF8Bytes.missing(after: byte) { become(.textBytes, a: count, b: missing) }
         case .textBytes:
             let missing = top.missing
             guard missing.next.contains(byte) else { return }
@@ -176,15 +183,20 @@ extension Automaton {
         case .objectValue where byte == UInt8(ascii: ","): if top.b != 0 { become(.objectNext, a: 1, b: top.b) }
         case .objectNext where byte == UInt8(ascii: " ") && top.a == 1: become(.objectNext, b: top.b)
         case .objectOpen, .objectNext:
-            if byte == UInt8(ascii: "\""), top.b != 0 { become(.objectKey, a: top.b.trailingZeroBitCount << 16 | 1, b: top.b) }
+            if byte == UInt8(ascii: "\""), top.b != 0 {
+                become(.objectKey, a: top.b.trailingZeroBitCount << 16 | 1, b: top.b)
+            }
         case .objectKey:
             let length = Int(top.a & 0xffff), start = properties[Int(top.a >> 16)].key.prefix(length)
             let next = properties.indices.first { place in
                 let key = properties[place].key
-                return top.b >> UInt64(place) & 1 == 1 && key.count > length && key[length] == byte && key.starts(with: start)
+                return top.b >> UInt64(place) & 1 == 1 && key.count > length && key[length] == byte
+                    && key.starts(with: start)
             }
             guard let next else { return }
-            if length + 1 < properties[next].key.count { return become(.objectKey, a: next << 16 | length + 1, b: top.b) }
+            if length + 1 < properties[next].key.count {
+                return become(.objectKey, a: next << 16 | length + 1, b: top.b)
+            }
             become(.objectColon, a: next, b: top.b & ~(1 << UInt64(next)))
         case .objectColon:
             guard byte == UInt8(ascii: ":") else { return }
@@ -200,7 +212,9 @@ extension Automaton {
         case .mapOpen where byte == UInt8(ascii: "}"), .mapValue where byte == UInt8(ascii: "}"):
             append(reading.popped, to: &result)
         case .mapValue where byte == UInt8(ascii: ","):
-            if grammar.fits(values, at: reading.depth + 1) { append(reading.replacing(top.with(.mapNext, a: 1, b: 0)), to: &result) }
+            if grammar.fits(values, at: reading.depth + 1) {
+                append(reading.replacing(top.with(.mapNext, a: 1, b: 0)), to: &result)
+            }
         case .mapNext where byte == UInt8(ascii: " ") && top.a == 1:
             append(reading.replacing(top.with(.mapNext, a: 0, b: 0)), to: &result)
         case .mapOpen, .mapNext:
@@ -220,7 +234,9 @@ extension Automaton {
         if byte == UInt8(ascii: "]") {
             if count >= least { append(reading.popped, to: &result) }
         } else if top.phase == .arrayItem {
-            if byte == UInt8(ascii: ","), hasRoom { append(reading, value: Frame(items, .start, a: 1), in: item, to: &result) }
+            if byte == UInt8(ascii: ","), hasRoom {
+                append(reading, value: Frame(items, .start, a: 1), in: item, to: &result)
+            }
         } else if hasRoom {
             var begun: [Reading] = []
             append(reading, value: Frame(items, .start), in: item, to: &begun)

@@ -86,7 +86,9 @@ final class FrameStack: Hashable, Sendable {
         var one = left, other = right
         while one !== other {
             guard one.hash == other.hash, one.frame == other.frame, one.depth == other.depth else { return false }
-            guard let next = one.below, let otherNext = other.below else { return one.below == nil && other.below == nil }
+            guard let next = one.below, let otherNext = other.below else {
+                return one.below == nil && other.below == nil
+            }
             (one, other) = (next, otherNext)
         }
         return true

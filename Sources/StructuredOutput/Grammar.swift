@@ -67,7 +67,8 @@ struct Grammar: Sendable {
         _ node: Node, _ found: [(bytes: [UInt8], height: Int)?]
     ) -> (bytes: [UInt8], height: Int)? {
         switch node {
-        case .string(let least, _): return (Array("\"".utf8) + Array(repeating: filler, count: least) + Array("\"".utf8), 1)
+        case .string(let least, _):
+            return (Array("\"".utf8) + Array(repeating: filler, count: least) + Array("\"".utf8), 1)
         case .number: return (Array("0".utf8), 1)
         case .integer(let range): return (IntegerPrefix().completion(in: range) ?? [], 1)
         case .literals(let texts): return texts.min { $0.count < $1.count }.map { ($0, 1) }
@@ -105,7 +106,8 @@ struct IntegerPrefix: Hashable, Sendable {
 
     /// The magnitudes that the sign leaves of a range.
     private func magnitudes(in range: ClosedRange<Int>) -> ClosedRange<Int>? {
-        let (low, high) = isNegative ? (max(1, -range.upperBound), -range.lowerBound) : (max(0, range.lowerBound), range.upperBound)
+        let (low, high) =
+            isNegative ? (max(1, -range.upperBound), -range.lowerBound) : (max(0, range.lowerBound), range.upperBound)
         return low <= high ? low...high : nil
     }
 
@@ -143,7 +145,8 @@ struct IntegerPrefix: Hashable, Sendable {
         if byte == UInt8(ascii: "-"), digits == 0, !isNegative {
             next.isNegative = true
         } else {
-            guard (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte), digits == 0 || magnitude > 0, digits < 15 else {
+            guard (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte), digits == 0 || magnitude > 0, digits < 15
+            else {
                 return nil
             }
             next.magnitude = magnitude * 10 + Int(byte - UInt8(ascii: "0"))

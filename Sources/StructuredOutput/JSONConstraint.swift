@@ -55,9 +55,13 @@ extension Automaton {
     /// A reading in which the same tokens may come next: of a text that is far from its most characters, how far does not
     /// matter.
     func simplified(_ reading: Reading, longestToken: Int) -> Reading {
-        guard var top = reading.top, case .string(let least, let most?) = node(top), top.phase != .start else { return reading }
+        guard var top = reading.top, case .string(let least, let most?) = node(top), top.phase != .start else {
+            return reading
+        }
         if Int(top.a) >= least { top.a = max(top.a, Int32(least)) }
-        if Int(top.a) >= least, most - Int(top.a) > longestToken + 1 { top.a = Int32(max(least, most - longestToken - 2)) }
+        if Int(top.a) >= least, most - Int(top.a) > longestToken + 1 {
+            top.a = Int32(max(least, most - longestToken - 2))
+        }
         return reading.replacing(top)
     }
 }
@@ -122,7 +126,10 @@ public struct ConstraintCursor: Sendable {
     ///   - ends: The tokens that end the output, which may come once the text satisfies the schema.
     public func restrict(_ logits: UnsafeMutableBufferPointer<Float>, tokensLeft: Int, ends: Set<TokenID>) {
         let costs = constraint.costs(in: state).costs, most = UInt16(clamping: min(tokensLeft - 1, Int(UInt16.max) - 1))
-        let open = isComplete ? ends.compactMap { token in logits.indices.contains(Int(token)) ? (Int(token), logits[Int(token)]) : nil } : []
+        let open =
+            isComplete
+            ? ends.compactMap { token in logits.indices.contains(Int(token)) ? (Int(token), logits[Int(token)]) : nil }
+            : []
         costs.withUnsafeBufferPointer { costs in
             for index in logits.indices where index >= costs.count || costs[index] > most { logits[index] = -.infinity }
         }

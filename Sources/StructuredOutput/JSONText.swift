@@ -14,7 +14,9 @@ enum JSONText {
             Array("[".utf8) + Array(elements.map(bytes).joined(separator: Array(",".utf8))) + Array("]".utf8)
         case .object(let members):
             Array("{".utf8)
-                + Array(members.map { string($0.key) + Array(":".utf8) + bytes($0.value) }.joined(separator: Array(",".utf8)))
+                + Array(
+                    members.map { string($0.key) + Array(":".utf8) + bytes($0.value) }.joined(
+                        separator: Array(",".utf8)))
                 + Array("}".utf8)
         }
     }

@@ -94,7 +94,8 @@ extension SchemaReader {
         "$schema", "$id", "$comment", "$defs", "definitions",
     ]
     private static let keywords: [String: Set<String>] = [
-        "string": ["minLength", "maxLength"], "integer": ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"],
+        "string": ["minLength", "maxLength"],
+        "integer": ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"],
         "number": [], "boolean": [], "null": [], "object": ["properties", "required", "additionalProperties"],
         "array": ["items", "minItems", "maxItems"],
     ]
@@ -140,11 +141,15 @@ extension SchemaReader {
     private func types(of schema: JSONValue, _ found: Set<String>, path: String) throws(SchemaError) -> [String] {
         guard let type = schema["type"] else {
             let types = Self.keywords.filter { !$0.value.isDisjoint(with: found) }.map(\.key)
-            guard types.count == 1 else { throw found.first.map { .unsupported(path: path, keyword: $0) } ?? .invalid(path: path, "a type is needed") }
+            guard types.count == 1 else {
+                throw found.first.map { .unsupported(path: path, keyword: $0) }
+                    ?? .invalid(path: path, "a type is needed")
+            }
             return types
         }
         let names = type.text.map { [$0] } ?? type.elements?.compactMap(\.text) ?? []
-        guard !names.isEmpty, names.allSatisfy({ Self.keywords[$0] != nil }), names.count == type.elements?.count ?? 1 else {
+        guard !names.isEmpty, names.allSatisfy({ Self.keywords[$0] != nil }), names.count == type.elements?.count ?? 1
+        else {
             throw .invalid(path: path, "the type must be one of \(Self.keywords.keys.sorted().joined(separator: ", "))")
         }
         return names

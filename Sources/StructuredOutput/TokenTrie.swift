@@ -41,7 +41,9 @@ public final class TokenTrie: Sendable {
         self.tokenizer = tokenizer
         longest = texts.reduce(0) { max($0, $1.bytes.count) }
         var byteTokens = [TokenID?](repeating: nil, count: 256)
-        for (bytes, token) in texts where bytes.count == 1 { byteTokens[Int(bytes[0])] = byteTokens[Int(bytes[0])] ?? token }
+        for (bytes, token) in texts where bytes.count == 1 {
+            byteTokens[Int(bytes[0])] = byteTokens[Int(bytes[0])] ?? token
+        }
         self.byteTokens = byteTokens
     }
 
@@ -73,7 +75,9 @@ public final class TokenTrie: Sendable {
         mutating func finish() -> [Node] {
             close(to: 0)
             return nodes.map {
-                Node(byte: $0.byte, depth: UInt16($0.depth), skip: Int32($0.skip), first: Int32($0.first), count: Int32($0.count))
+                Node(
+                    byte: $0.byte, depth: UInt16($0.depth), skip: Int32($0.skip), first: Int32($0.first),
+                    count: Int32($0.count))
             }
         }
     }

@@ -21,7 +21,10 @@ import Tokenization
         #"{"enum":["yes","no","I do not know",42,null]}"#,
         "{}",
     ]
-    private static let subjects = ["a lighthouse keeper", "the river Nile", "a recipe for bread", "quantum physics", "a cat named Ada", "Zürich in winter", "the number 7", "an error in a program"]
+    private static let subjects = [
+        "a lighthouse keeper", "the river Nile", "a recipe for bread", "quantum physics", "a cat named Ada",
+        "Zürich in winter", "the number 7", "an error in a program",
+    ]
 
     private func isComplete(_ text: String, _ schema: String) throws -> Bool {
         let value = try JSONValue(json: text)
@@ -44,7 +47,8 @@ import Tokenization
                 let request = GenerationRequest(
                     prompt: test.tokenizer.encode("Question \(index): describe \(subject) as JSON.\n\nAnswer:\n"),
                     maxTokens: index % 3 == 0 ? tight : 96,
-                    sampling: SamplingParameters(temperature: index % 2 == 0 ? 0 : 1.2, seed: UInt64(index)), constraint: constraint)
+                    sampling: SamplingParameters(temperature: index % 2 == 0 ? 0 : 1.2, seed: UInt64(index)),
+                    constraint: constraint)
                 group.addTask { (index, try await engine.generate(request)) }
             }
             return try await group.reduce(into: [Int: Generation]()) { $0[$1.0] = $1.1 }
@@ -54,10 +58,13 @@ import Tokenization
             let schema = Self.schemas[index % Self.schemas.count]
             #expect(output.finishReason == .stop, "\(output.text)")
             #expect(try isComplete(output.text, schema), "\(schema) \(output.text)")
-            lines += try "{\"schema\": \(schema), \"output\": \(String(decoding: JSONEncoder().encode(output.text), as: UTF8.self))}\n"
+            lines += try
+                "{\"schema\": \(schema), \"output\": \(String(decoding: JSONEncoder().encode(output.text), as: UTF8.self))}\n"
         }
         #expect(outputs.count == count)
-        if let path = environment["DELTAKV_SCHEMA_OUTPUT"] { try lines.write(toFile: path, atomically: true, encoding: .utf8) }
+        if let path = environment["DELTAKV_SCHEMA_OUTPUT"] {
+            try lines.write(toFile: path, atomically: true, encoding: .utf8)
+        }
     }
 
     @Test func tooFewTokensForAnyOutputAreAnError() async throws {
@@ -87,19 +94,24 @@ private enum SchemaCheck {
             let count = text.unicodeScalars.count
             return count >= schema["minLength"]?.int ?? 0 && count <= schema["maxLength"]?.int ?? .max
         }
-        if let number = value.int { return number >= schema["minimum"]?.int ?? .min && number <= schema["maximum"]?.int ?? .max }
+        if let number = value.int {
+            return number >= schema["minimum"]?.int ?? .min && number <= schema["maximum"]?.int ?? .max
+        }
         if let elements = value.elements {
             return elements.count >= schema["minItems"]?.int ?? 0 && elements.count <= schema["maxItems"]?.int ?? .max
                 && elements.allSatisfy { element in schema["items"].map { holds(element, $0, root: root) } ?? true }
         }
         guard let members = value.members else { return true }
         return (schema["required"]?.elements ?? []).allSatisfy { value[$0.text!] != nil }
-            && members.allSatisfy { member in schema["properties"]?[member.key].map { holds(member.value, $0, root: root) } ?? true }
+            && members.allSatisfy { member in
+                schema["properties"]?[member.key].map { holds(member.value, $0, root: root) } ?? true
+            }
     }
 
     private static func isOf(_ value: JSONValue, _ type: String) -> Bool {
         switch (value, type) {
-        case (.null, "null"), (.bool, "boolean"), (.integer, "integer"), (.integer, "number"), (.number, "number"), (.string, "string"),
+        case (.null, "null"), (.bool, "boolean"), (.integer, "integer"), (.integer, "number"), (.number, "number"),
+            (.string, "string"),
             (.array, "array"), (.object, "object"):
             true
         default: false

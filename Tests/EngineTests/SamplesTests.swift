@@ -28,7 +28,9 @@ import Tokenization
             let together = try await engine.generate(request)
             #expect(together.choices.map(\.text) == alone)
             #expect(Set(alone).count > 1)
-            #expect(together.outputTokens == together.choices.reduce(0) { $0 + $1.tokens.count } || together.outputTokens > 80)
+            #expect(
+                together.outputTokens == together.choices.reduce(0) { $0 + $1.tokens.count }
+                    || together.outputTokens > 80)
         }
     }
 

@@ -28,20 +28,28 @@ import Testing
         (person, #"{"name":"Ann","age":41}"#, true), (person, #"{"age": 150, "name": "Zoë"}"#, true),
         (person, #"{"name":"Ann","age":151}"#, false), (person, #"{"name":"A","age":1}"#, false),
         (person, #"{"name":"Annabel","age":1}"#, false), (person, #"{"name":"Ann"}"#, false),
-        (person, #"{"name":"Ann","age":1,"tags":[]}"#, false), (person, #"{"name":"Ann","age":1,"tags":["ab", 12,null]}"#, true),
-        (person, #"{"name":"Ann","age":1,"tags":[1,1,1,1]}"#, false), (person, #"{"name":"Ann","age":1,"name":"Ann"}"#, false),
+        (person, #"{"name":"Ann","age":1,"tags":[]}"#, false),
+        (person, #"{"name":"Ann","age":1,"tags":["ab", 12,null]}"#, true),
+        (person, #"{"name":"Ann","age":1,"tags":[1,1,1,1]}"#, false),
+        (person, #"{"name":"Ann","age":1,"name":"Ann"}"#, false),
         (person, #"{"name":"Ann","age":01}"#, false), (person, #"{"name":"Ann","age":-1}"#, false),
         (person, #"{"name":"A\u00e9\n","age":1,"x":-0.5}"#, true), (person, #"{"name":"A\ud800x","age":1}"#, false),
         (person, #"{"name":"Ann","age":1,}"#, false), (person, #"{"name":"Ann","age":1,"x":null}"#, true),
-        (person, #"{ "name":"Ann","age":1}"#, false), ("{}", #"{"a":[1,{"b":null}],"c":"d"}"#, true), ("{}", "tru", false),
-        (#"{"type":"integer"}"#, "-12", true), (#"{"type":"integer"}"#, "-0", false), (#"{"type":"number"}"#, "1.", false),
+        (person, #"{ "name":"Ann","age":1}"#, false), ("{}", #"{"a":[1,{"b":null}],"c":"d"}"#, true),
+        ("{}", "tru", false),
+        (#"{"type":"integer"}"#, "-12", true), (#"{"type":"integer"}"#, "-0", false),
+        (#"{"type":"number"}"#, "1.", false),
         (#"{"type":["string","null"]}"#, "null", true), (#"{"const":{"a":[1,2.5]}}"#, #"{"a":[1,2.5]}"#, true),
-        (#"{"type":"integer","minimum":-5,"maximum":-3}"#, "-4", true), (#"{"type":"integer","minimum":95,"maximum":105}"#, "100", true),
+        (#"{"type":"integer","minimum":-5,"maximum":-3}"#, "-4", true),
+        (#"{"type":"integer","minimum":95,"maximum":105}"#, "100", true),
         (#"{"type":"integer","minimum":95,"maximum":105}"#, "94", false), (#"{"type":"boolean"}"#, "false", true),
         (#"{"type":"object","additionalProperties":{"type":"integer"}}"#, #"{"any":1, "key":2}"#, true),
         (#"{"type":"object","additionalProperties":{"type":"integer"}}"#, #"{"any":"x"}"#, false),
         (#"{"type":"object","properties":{},"additionalProperties":false}"#, "{}", true),
-        (##"{"$defs":{"n":{"type":"object","properties":{"next":{"anyOf":[{"$ref":"#/$defs/n"},{"type":"null"}]}},"required":["next"]}},"$ref":"#/$defs/n"}"##, #"{"next":{"next":null}}"#, true),
+        (
+            ##"{"$defs":{"n":{"type":"object","properties":{"next":{"anyOf":[{"$ref":"#/$defs/n"},{"type":"null"}]}},"required":["next"]}},"$ref":"#/$defs/n"}"##,
+            #"{"next":{"next":null}}"#, true
+        ),
     ])
     func textsAreJudgedByTheSchema(schema: String, text: String, isValid: Bool) throws {
         #expect(try accepts(schema, text) == isValid, "\(text)")
@@ -49,9 +57,12 @@ import Testing
 
     @Test(arguments: [
         ("{", "not JSON"), (#"{"type":"thing"}"#, "must be one of"), (#"{"type":"string","pattern":"a"}"#, "pattern"),
-        (#"{"oneOf":[{}]}"#, "oneOf"), (#"{"type":"number","minimum":1}"#, "minimum"), (#"{"minLength":2,"maxLength":1,"type":"string"}"#, "above"),
-        (#"{"enum":[]}"#, "enum"), (#"{"type":"integer","minimum":2,"maximum":1}"#, "range"), (##"{"$ref":"#/nowhere"}"##, "refers to nothing"),
-        (##"{"type":"object","properties":{"a":{"$ref":"#"}},"required":["a"]}"##, "finite"), (#"{"anyOf":[]}"#, "1 to 64"),
+        (#"{"oneOf":[{}]}"#, "oneOf"), (#"{"type":"number","minimum":1}"#, "minimum"),
+        (#"{"minLength":2,"maxLength":1,"type":"string"}"#, "above"),
+        (#"{"enum":[]}"#, "enum"), (#"{"type":"integer","minimum":2,"maximum":1}"#, "range"),
+        (##"{"$ref":"#/nowhere"}"##, "refers to nothing"),
+        (##"{"type":"object","properties":{"a":{"$ref":"#"}},"required":["a"]}"##, "finite"),
+        (#"{"anyOf":[]}"#, "1 to 64"),
         (#"{"required":["a"],"additionalProperties":false,"type":"object"}"#, "not allowed"), ("[]", "object"),
     ])
     func schemasThatCannotBeMetAreErrors(schema: String, words: String) {

@@ -36,7 +36,9 @@ struct SamplingOptions: ParsableArguments {
     @Option(help: "Is taken from the logits of tokens in the output once for each time.")
     var frequencyPenalty: Float = 0
 
-    @Option(help: ArgumentHelp("Adds to a token's logit, such as 17=-100; may be given several times.", valueName: "token=value"))
+    @Option(
+        help: ArgumentHelp(
+            "Adds to a token's logit, such as 17=-100; may be given several times.", valueName: "token=value"))
     var logitBias: [String] = []
 
     @Option(help: "Starts the random numbers.")
@@ -51,10 +53,13 @@ struct SamplingOptions: ParsableArguments {
     @Option(name: [.customShort("n"), .customLong("n")], help: "How many outputs to generate.")
     var samples = 1
 
-    @Option(help: ArgumentHelp("Show log-probabilities, of the chosen tokens and the n likeliest ones.", valueName: "n"))
+    @Option(
+        help: ArgumentHelp("Show log-probabilities, of the chosen tokens and the n likeliest ones.", valueName: "n"))
     var logprobs: Int?
 
-    @Option(help: ArgumentHelp("A JSON schema that the output must satisfy, or @ and the name of a file with one.", valueName: "schema"))
+    @Option(
+        help: ArgumentHelp(
+            "A JSON schema that the output must satisfy, or @ and the name of a file with one.", valueName: "schema"))
     var jsonSchema: String?
 
     /// The options as a job would have them.
@@ -97,7 +102,8 @@ struct SamplingOptions: ParsableArguments {
     private func schema() throws -> String? {
         guard let jsonSchema, jsonSchema.hasPrefix("@") else { return jsonSchema }
         let path = String(jsonSchema.dropFirst())
-        guard let data = FileManager.default.contents(atPath: path), let text = String(validating: data, as: UTF8.self) else {
+        guard let data = FileManager.default.contents(atPath: path), let text = String(validating: data, as: UTF8.self)
+        else {
             throw ValidationError("the schema's file '\(path)' cannot be read as UTF-8 text")
         }
         return text
