@@ -27,6 +27,7 @@ let package = Package(
         .target(name: "ModelFiles", dependencies: [.product(name: "Crypto", package: "swift-crypto")]),
         .target(name: "Jinja"),
         .target(name: "Tokenization", dependencies: ["Jinja", "ModelFiles"]),
+        .target(name: "StructuredOutput", dependencies: ["ModelFiles", "Tokenization"]),
         .target(name: "Inference", dependencies: ["Kernels", "ModelFiles"]),
         .target(
             name: "Compression",
@@ -36,7 +37,8 @@ let package = Package(
         .target(
             name: "Engine",
             dependencies: [
-                "Inference", "Kernels", "Tokenization", .product(name: "DequeModule", package: "swift-collections"),
+                "Inference", "Kernels", "StructuredOutput", "Tokenization",
+                .product(name: "DequeModule", package: "swift-collections"),
             ]),
         .target(name: "Evaluation", dependencies: ["Compression", "Inference", "Kernels", "Tokenization"]),
         .target(
@@ -56,7 +58,7 @@ let package = Package(
             name: "Service",
             dependencies: [
                 "Compression", "Database", "Engine", "Inference", "JobQueue", "Kernels", "ModelFiles", "PostgreSQL",
-                "Tokenization", "Yams",
+                "StructuredOutput", "Tokenization", "Yams",
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -86,7 +88,9 @@ let package = Package(
         .testTarget(
             name: "CompressionTests",
             dependencies: ["CCompression", "Compression", "Inference", "Kernels", "ModelFiles"], exclude: ["Golden"]),
-        .testTarget(name: "EngineTests", dependencies: ["Engine"]),
+        .testTarget(name: "StructuredOutputTests", dependencies: ["ModelFiles", "StructuredOutput", "Tokenization"]),
+        .testTarget(
+            name: "EngineTests", dependencies: ["Engine", "ModelFiles", "StructuredOutput"], exclude: ["Golden"]),
         .testTarget(
             name: "EvaluationTests",
             dependencies: ["Compression", "Evaluation", "Inference", "Kernels", "ModelFiles", "Tokenization"],
@@ -96,7 +100,10 @@ let package = Package(
         .testTarget(name: "JobQueueTests", dependencies: ["JobQueue", "Database", "TestSupport"]),
         .testTarget(
             name: "ServiceTests",
-            dependencies: ["Compression", "Service", "Tokenization", .product(name: "Logging", package: "swift-log")]),
+            dependencies: [
+                "Compression", "Engine", "ModelFiles", "Service", "Tokenization",
+                .product(name: "Logging", package: "swift-log"),
+            ]),
         .testTarget(name: "CommandTests", dependencies: ["deltakv", "Evaluation", "Service", "TestSupport"]),
     ],
     swiftLanguageModes: [.v6]

@@ -8,22 +8,28 @@ struct ActiveSequence {
     let request: GenerationRequest
     /// The most tokens it may generate: what was asked for, cut to the context.
     let outputLimit: Int
-    /// The KV pages it holds, once admitted.
+    /// The KV pages it uses, once admitted: those of a prompt shared with other samples, then its own.
     var pages: [PageID] = []
+    /// How many of ``pages`` are shared.
+    var sharedPages = 0
     private(set) var output: [TokenID] = []
     private(set) var text = ""
     private(set) var outputTokens = 0
     private var decoder: StreamingDecoder
     private var stops: StopMatcher
+    private var pipeline: LogitsPipeline
+    private var logprobs: [TokenLogprobs] = []
     private var prefillSeconds = 0.0
     private var decodeSeconds = 0.0
     var computedTokens = 0
 
-    init(request: GenerationRequest, outputLimit: Int, tokenizer: Tokenizer) {
+    init(request: GenerationRequest, sample: Int = 0, outputLimit: Int, tokenizer: Tokenizer) {
         self.request = request
         self.outputLimit = outputLimit
         decoder = StreamingDecoder(tokenizer)
         stops = StopMatcher(stops: request.stopStrings)
+        pipeline = LogitsPipeline(
+            request: request, sample: sample, outputLimit: outputLimit, endOfGeneration: tokenizer.endOfGeneration)
     }
 
     var progress: GenerationProgress {
@@ -40,18 +46,35 @@ struct ActiveSequence {
         if first < request.prompt.count { prefillSeconds += seconds } else { decodeSeconds += seconds }
     }
 
+    /// The pages that are this sequence's alone.
+    var ownPages: [PageID] { Array(pages[min(sharedPages, pages.count)...]) }
+
+    /// Chooses the next token.
+    func choose(from logits: UnsafeBufferPointer<Float>) throws(GenerationError) -> LogitsPipeline.Choice {
+        try pipeline.choose(from: logits)
+    }
+
     /// Takes the token just chosen.
     ///
+    /// - Parameter endsGeneration: Whether the model ends texts with this token.
     /// - Returns: The text that may now be shown, and why the output ended, if it did.
-    mutating func accept(_ token: TokenID, endsGeneration: Bool) -> (text: String, finish: FinishReason?) {
+    mutating func accept(
+        _ choice: LogitsPipeline.Choice, endsGeneration: Bool
+    ) -> (text: String, finish: FinishReason?) {
         outputTokens += 1
-        if endsGeneration, !request.ignoresEndOfText { return (flush(), .stop) }
-        output.append(token)
-        let piece = stops.append(decoder.append(token))
+        let isEnd = endsGeneration && !request.ignoresEndOfText || request.stopTokens.contains(choice.token)
+        if isEnd { return (flush(), .stop) }
+        pipeline.accept(choice.token)
+        output.append(choice.token)
+        if let logprobs = choice.logprobs { self.logprobs.append(logprobs) }
+        let decoded = decoder.append(choice.token)
+        let piece = outputTokens > request.minTokens ? stops.append(decoded) : stops.pass(decoded)
         text += piece
         if stops.hasStopped { return (piece, .stop) }
-        if outputTokens >= outputLimit { return (piece + flush(), stops.hasStopped ? .stop : .length) }
-        return (piece, nil)
+        if pipeline.isFinished { return (piece + flush(), .stop) }
+        guard outputTokens >= outputLimit else { return (piece, nil) }
+        let isWhole = request.constraint != nil && pipeline.isSatisfied
+        return (piece + flush(), stops.hasStopped || isWhole ? .stop : .length)
     }
 
     private mutating func flush() -> String {
@@ -62,8 +85,11 @@ struct ActiveSequence {
 
     /// The result, once the output has ended.
     func generation(finishReason: FinishReason) -> Generation {
-        Generation(
-            tokens: output, text: text, finishReason: finishReason, promptTokens: request.prompt.count,
-            outputTokens: outputTokens, prefillSeconds: prefillSeconds, decodeSeconds: decodeSeconds)
+        let choice = GenerationChoice(
+            tokens: output, text: text, finishReason: finishReason,
+            logprobs: request.logprobs == nil ? nil : logprobs)
+        return Generation(
+            choices: [choice], promptTokens: request.prompt.count, outputTokens: outputTokens,
+            prefillSeconds: prefillSeconds, decodeSeconds: decodeSeconds)
     }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import StructuredOutput
 import Tokenization
 
 /// One prompt to be continued.
@@ -12,46 +13,46 @@ public struct GenerationRequest: Sendable {
     public var sampling: SamplingParameters
     /// Texts that end the output; the text found is not part of it.
     public var stopStrings: [String]
+    /// Tokens that end the output, beside the model's own; they are not part of it.
+    public var stopTokens: Set<TokenID>
+    /// The least number of tokens: before, nothing that would end the output does.
+    public var minTokens: Int
+    /// How many of the likeliest tokens to name with their log-probabilities at each place, 0 for the chosen alone; nil for
+    /// no log-probabilities. At most 20.
+    public var logprobs: Int?
+    /// How many outputs to generate, 1 to 128. They share the prompt's keys and values; the i-th is what the request
+    /// would give alone with `seed + i`.
+    public var samples: Int
+    /// What the output must be, such as JSON by a schema.
+    public var constraint: JSONConstraint?
     /// Goes on after an end-of-text token, for measurements.
     public var ignoresEndOfText: Bool
 
     /// Makes a request.
     public init(
         prompt: [TokenID], maxTokens: Int, sampling: SamplingParameters = .greedy, stopStrings: [String] = [],
-        ignoresEndOfText: Bool = false
+        stopTokens: Set<TokenID> = [], minTokens: Int = 0, logprobs: Int? = nil, samples: Int = 1,
+        constraint: JSONConstraint? = nil, ignoresEndOfText: Bool = false
     ) {
         self.prompt = prompt
         self.maxTokens = maxTokens
         self.sampling = sampling
         self.stopStrings = stopStrings
+        self.stopTokens = stopTokens
+        self.minTokens = minTokens
+        self.logprobs = logprobs
+        self.samples = samples
+        self.constraint = constraint
         self.ignoresEndOfText = ignoresEndOfText
     }
 }
 
 /// Why an output ended.
 public enum FinishReason: String, Sendable {
-    /// The model ended its text, or a stop string was found.
+    /// The model ended its text, a stop string or token was found, or the constraint left nothing to add.
     case stop
     /// The token limit was reached or the context was full.
     case length
-}
-
-/// The continuation of a prompt and what it cost.
-public struct Generation: Sendable {
-    /// The tokens generated, without the end-of-text token.
-    public var tokens: [TokenID]
-    /// The text of ``tokens``, cut before a stop string.
-    public var text: String
-    /// Why the output ended.
-    public var finishReason: FinishReason
-    /// The number of prompt tokens.
-    public var promptTokens: Int
-    /// The number of tokens generated, the end-of-text token included: each cost one step.
-    public var outputTokens: Int
-    /// This request's share of the engine's time spent on prompts, in seconds, by rows of the batch.
-    public var prefillSeconds: Double
-    /// This request's share of the engine's time spent on generated tokens, in seconds, by rows of the batch.
-    public var decodeSeconds: Double
 }
 
 /// How far a running request has come.
@@ -60,4 +61,34 @@ public struct GenerationProgress: Sendable, Equatable {
     public var promptTokens: Int
     /// Tokens generated.
     public var outputTokens: Int
+}
+
+extension GenerationRequest {
+    /// Checks what the request asks of its output.
+    ///
+    /// - Parameters:
+    ///   - limit: The most tokens that there is room for.
+    ///   - vocabulary: The model's tokens.
+    /// - Throws: ``GenerationError/invalidOption(_:)`` that names the first value out of range.
+    func checkOutput(limit: Int, vocabulary: Int) throws(GenerationError) {
+        guard (1...128).contains(samples) else { throw .invalidOption("n must be between 1 and 128, not \(samples)") }
+        guard 0...maxTokens ~= minTokens else {
+            throw .invalidOption("min_tokens must be between 0 and max_tokens, not \(minTokens)")
+        }
+        if let logprobs, !(0...20).contains(logprobs) {
+            throw .invalidOption("logprobs must be between 0 and 20, not \(logprobs)")
+        }
+        for token in stopTokens.union(sampling.logitBias.keys) where !(0..<vocabulary).contains(Int(token)) {
+            throw .invalidOption("token \(token) is not in the model's vocabulary, which has \(vocabulary)")
+        }
+        guard let constraint else { return }
+        guard stopStrings.isEmpty, stopTokens.isEmpty else {
+            throw .invalidOption("stop and stop_token_ids would cut JSON short: leave them out with json_schema")
+        }
+        guard constraint.minimumTokens <= limit else {
+            throw .invalidOption(
+                "there is room for \(limit) tokens of output and the shortest JSON of the schema takes "
+                    + "\(constraint.minimumTokens): raise max_tokens")
+        }
+    }
 }

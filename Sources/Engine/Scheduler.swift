@@ -24,11 +24,12 @@ struct Scheduler {
 
     private struct Sequence {
         let id: ID
-        let pages: Int
+        /// Pages that are the sequence's own.
+        var pages: Int
         /// Tokens known: the prompt and what was generated.
         var known: Int
         /// Tokens whose keys and values are in the cache.
-        var computed = 0
+        var computed: Int
 
         var pending: Int { known - computed }
     }
@@ -62,8 +63,24 @@ struct Scheduler {
     /// Adds a sequence that may grow to `capacity` tokens, which must fit the pool.
     mutating func enqueue(_ id: ID, promptTokens: Int, capacity: Int) {
         precondition(promptTokens > 0 && capacity >= promptTokens && pages(forTokens: capacity) <= limits.pages)
-        waiting.append(Sequence(id: id, pages: pages(forTokens: capacity), known: promptTokens))
+        waiting.append(Sequence(id: id, pages: pages(forTokens: capacity), known: promptTokens, computed: 0))
     }
+
+    /// Adds sequences that begin like a running one, and lets it keep the pages of the beginning beyond its own end, until
+    /// ``release(pages:)``. They come next: everything that runs ends without them, so pages for them come free.
+    mutating func fork(_ id: ID, into others: [ID], promptTokens: Int, capacity: Int, sharedPages: Int) {
+        guard let index = running.firstIndex(where: { $0.id == id }) else { return }
+        running[index].pages -= sharedPages
+        for other in others.reversed() {
+            waiting.prepend(
+                Sequence(
+                    id: other, pages: pages(forTokens: capacity) - sharedPages, known: promptTokens,
+                    computed: sharedPages * limits.pageTokens))
+        }
+    }
+
+    /// Takes back pages that ``fork(_:into:promptTokens:capacity:sharedPages:)`` kept.
+    mutating func release(pages: Int) { freePages += pages }
 
     /// Moves waiting sequences into the batch while they fit, and returns them with the pages they are given.
     mutating func admit() -> [(id: ID, pages: Int)] {

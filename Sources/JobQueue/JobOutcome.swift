@@ -35,9 +35,12 @@ public struct JobResult: Sendable, Hashable {
     public var finishReason: String
     /// What it cost.
     public var usage: JobUsage
+    /// JSON text of all outputs with their log-probabilities, where more than ``output`` was asked for; nil for none.
+    public var choices: String?
 
-    /// Makes a result.
-    public init(lease: Lease, output: String, finishReason: String, usage: JobUsage) {
+    /// Makes a result. `choices` must be valid JSON.
+    public init(lease: Lease, output: String, finishReason: String, usage: JobUsage, choices: String? = nil) {
+        self.choices = choices
         self.lease = lease
         self.output = output
         self.finishReason = finishReason

@@ -61,14 +61,14 @@ public struct JobWorker: Sendable {
     public func complete(_ results: [JobResult]) async throws -> [Settlement] {
         try await settle(
             """
-            SELECT job_id, state FROM deltakv.complete(
-                $1, $2, $3, $4, $5, $6::integer[], $7::integer[], $8::integer[], $9, $10)
+            SELECT job_id, state FROM deltakv.complete_with_choices(
+                $1, $2, $3, $4, $5, $6::integer[], $7::integer[], $8::integer[], $9, $10, $11::text[]::jsonb[])
             """, results.map(\.lease),
             [
                 results.map { $0.output.storable }, results.map { $0.finishReason.storable },
                 results.map(\.usage.promptTokens), results.map(\.usage.cachedTokens),
                 results.map(\.usage.outputTokens), results.map(\.usage.prefillSeconds),
-                results.map(\.usage.decodeSeconds),
+                results.map(\.usage.decodeSeconds), results.map { $0.choices?.replacing("\\u0000", with: "\\ufffd") },
             ])
     }
 

@@ -12,6 +12,7 @@ public struct JobFault: Error, Equatable, CustomStringConvertible {
         case missingVariable = "missing_variable"
         case invalidOptions = "invalid_options"
         case invalidMessages = "invalid_messages"
+        case chatTemplateFailed = "chat_template_failed"
         case exceedsMemory = "exceeds_memory"
         case numericalFailure = "numerical_failure"
         case attemptTimeout = "attempt_timeout"

@@ -10,6 +10,7 @@ public struct JobPreparer: Sendable {
     private let tokenizer: Tokenizer
     private let chatTemplate: ChatTemplate
     private let contextLength: Int
+    private let constraints: ConstraintLibrary
 
     /// Makes a preparer for one model.
     public init(
@@ -19,6 +20,7 @@ public struct JobPreparer: Sendable {
         self.tokenizer = tokenizer
         self.chatTemplate = chatTemplate
         self.contextLength = contextLength
+        constraints = ConstraintLibrary(tokenizer)
     }
 
     /// What a job's row says.
@@ -37,12 +39,16 @@ public struct JobPreparer: Sendable {
         public var templateSource: String?
         /// A JSON list of messages in place of the template's.
         public var messages: String?
+        /// When the job was submitted: what its prompt takes for now, so that the same row gives the same prompt.
+        public var submittedAt: Date
 
         /// Makes an input.
         public init(
             id: Int64, template: String, document: String?, variables: String, options: String,
-            templateSource: String? = nil, messages: String? = nil
+            templateSource: String? = nil, messages: String? = nil,
+            submittedAt: Date = Date(timeIntervalSince1970: 0)
         ) {
+            self.submittedAt = submittedAt
             self.id = id
             self.template = template
             self.document = document
@@ -69,15 +75,15 @@ public struct JobPreparer: Sendable {
         try checkSize(messages)
         let prompt: [TokenID]
         do {
-            prompt = try tokenizer.encode(try chatTemplate.render(messages))
+            prompt = try tokenizer.encode(try chatTemplate.render(messages, date: job.submittedAt))
+        } catch let error as TokenizerError {
+            throw JobFault(.chatTemplateFailed, error.description)
         } catch {
             throw JobFault(.internalFailure, "the prompt could not be tokenised: \(error)")
         }
         let maxTokens = options.maxTokens ?? JobOptions.defaultMaxTokens
         try checkFit(prompt: prompt.count, maxTokens: maxTokens)
-        return GenerationRequest(
-            prompt: prompt, maxTokens: maxTokens,
-            sampling: options.sampling(defaultSeed: Int(job.id)), stopStrings: options.stop ?? [])
+        return try options.request(prompt: prompt, defaultSeed: Int(job.id), constraints: constraints)
     }
 
     private func template(for job: Input) throws(JobFault) -> JobTemplate {
@@ -88,6 +94,9 @@ public struct JobPreparer: Sendable {
             throw JobFault(.unknownTemplate, "the job's version of the template '\(job.template)' cannot be read: \(error)")
         }
     }
+
+    /// The outputs in JSON, where there are several or log-probabilities.
+    func choices(of generation: Generation) -> String? { ChoiceRecord.json(of: generation, tokenizer: tokenizer) }
 
     /// What cannot fit by its size alone is not tokenised first: no vocabulary has tokens of a kilobyte.
     private func checkSize(_ messages: [ChatMessage]) throws(JobFault) {

@@ -60,7 +60,8 @@ struct JobRunner: Sendable {
             let generation = try await engine.generate(request, ticket: ticket) { _ in
                 if active.markDecoding(lease.jobID) { onDecoding() }
             }
-            if await write(lease, { [try await results.write(JobResult(lease: lease, generation))] }) {
+            let result = JobResult(lease: lease, generation, choices: preparer.choices(of: generation))
+            if await write(lease, { [try await results.write(result)] }) {
                 counters.add(generation)
             }
         } catch let fault as JobFault {
@@ -132,16 +133,18 @@ extension JobPreparer.Input {
     init(_ job: ClaimedJob) {
         self.init(
             id: job.lease.jobID, template: job.template, document: job.document, variables: job.variables,
-            options: job.options, templateSource: job.templateSource, messages: job.messages)
+            options: job.options, templateSource: job.templateSource, messages: job.messages,
+            submittedAt: job.submittedAt)
     }
 }
 
 extension JobResult {
-    init(lease: Lease, _ generation: Generation) {
+    init(lease: Lease, _ generation: Generation, choices: String?) {
         self.init(
             lease: lease, output: generation.text, finishReason: generation.finishReason.rawValue,
             usage: JobUsage(
                 promptTokens: generation.promptTokens, outputTokens: generation.outputTokens,
-                prefillSeconds: generation.prefillSeconds, decodeSeconds: generation.decodeSeconds))
+                prefillSeconds: generation.prefillSeconds, decodeSeconds: generation.decodeSeconds),
+            choices: choices)
     }
 }

@@ -11,7 +11,7 @@ import Tokenization
 @testable import Engine
 
 /// The default model, loaded once for all tests.
-private struct TestModel {
+struct TestModel {
     let model: LanguageModel
     let tokenizer: Tokenizer
     let threads: ThreadPool

@@ -68,6 +68,9 @@ import Tokenization
         for (parameters, name) in [
             (SamplingParameters(temperature: -1), "temperature"), (.init(temperature: .nan), "temperature"),
             (.init(topK: -3), "top_k"), (.init(topP: 0), "top_p"), (.init(topP: 1.5), "top_p"),
+            (.init(minP: -0.1), "min_p"), (.init(repetitionPenalty: 0), "repetition_penalty"),
+            (.init(presencePenalty: 3), "presence_penalty"), (.init(frequencyPenalty: .nan), "frequency_penalty"),
+            (.init(logitBias: [1: 101]), "logit_bias"),
         ] {
             #expect {
                 try parameters.validate()

@@ -84,12 +84,18 @@ struct TemplateMutator {
     }
 
     private static let words = [
-        "{%", "%}", "{{", "}}", "{#", "#}", "{%-", "-%}", "{% for m in messages %}", "{% endfor %}", "{% if", "{% endif %}",
-        "{% else %}", "{% set x = ", "{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}", "{{ x * 9999 }}", "[[[[[[[[", "((((((((",
-        "not not not ", "| list", "| tojson", "| sort", "[::-1]", "[-1]", ".content", ".items()", "range(99999)", "loop.index",
-        "namespace(x=1)", "{% set ns.x = ns %}", "'a' * 10**9", "~", "is defined", "**", "//", "%", "-9223372036854775808",
-        "1e308", "\\u", "'", "\"", "{% raw %}", "{% endraw %}", "{% break %}", "{% call f() %}", "{% generation %}", "\u{e9}",
-        "x ~ x", "{% set x = x + x %}", "{% set x = [x, x] %}", "| replace('', 'aaaaaaaaaaaaaaaa')", ".split('')", "if false else",
+        "{%", "%}", "{{", "}}", "{#", "#}", "{%-", "-%}", "{% for m in messages %}", "{% endfor %}", "{% if",
+        "{% endif %}",
+        "{% else %}", "{% set x = ", "{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}", "{{ x * 9999 }}", "[[[[[[[[",
+        "((((((((",
+        "not not not ", "| list", "| tojson", "| sort", "[::-1]", "[-1]", ".content", ".items()", "range(99999)",
+        "loop.index",
+        "namespace(x=1)", "{% set ns.x = ns %}", "'a' * 10**9", "~", "is defined", "**", "//", "%",
+        "-9223372036854775808",
+        "1e308", "\\u", "'", "\"", "{% raw %}", "{% endraw %}", "{% break %}", "{% call f() %}", "{% generation %}",
+        "\u{e9}",
+        "x ~ x", "{% set x = x + x %}", "{% set x = [x, x] %}", "| replace('', 'aaaaaaaaaaaaaaaa')", ".split('')",
+        "if false else",
     ].map { Array($0.utf8) }
 
     mutating func next() -> String {

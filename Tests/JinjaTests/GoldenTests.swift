@@ -68,7 +68,8 @@ struct GoldenFile {
     let conversations: [[String: JinjaInput]]
     let rendered: [(name: String, results: [Outcome])]
 
-    private static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("Golden")
+    private static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent(
+        "Golden")
 
     init() throws {
         let file = try JSONValue(

@@ -5,8 +5,10 @@ import Testing
 
 @Suite struct LimitTests {
     private func render(_ source: String, _ limits: JinjaLimits = JinjaLimits()) throws -> String {
-        try JinjaTemplate(source).render(["x": .text("x"), "items": .list([.integer(1), .integer(2)])], limits: limits)
-            .map(\.text).joined()
+        try JinjaTemplate(source).render(
+            ["x": .text("x"), "items": .list([.integer(1), .integer(2)])], limits: limits
+        )
+        .map(\.text).joined()
     }
 
     @Test(arguments: [
@@ -37,8 +39,10 @@ import Testing
             "{{ " + String(repeating: "(", count: 5000) + "1" + String(repeating: ")", count: 5000) + " }}",
             "{{ " + String(repeating: "[", count: 5000) + String(repeating: "]", count: 5000) + " }}",
             "{{ " + String(repeating: "not ", count: 5000) + "1 }}",
-            "{{ " + String(repeating: "- ", count: 5000) + "1 }}", "{{ x" + String(repeating: " + x", count: 5000) + " }}",
-            "{{ x" + String(repeating: ".y", count: 5000) + " }}", "{{ x" + String(repeating: "|trim", count: 5000) + " }}",
+            "{{ " + String(repeating: "- ", count: 5000) + "1 }}",
+            "{{ x" + String(repeating: " + x", count: 5000) + " }}",
+            "{{ x" + String(repeating: ".y", count: 5000) + " }}",
+            "{{ x" + String(repeating: "|trim", count: 5000) + " }}",
             String(repeating: "{% if x %}", count: 5000), String(repeating: "{% for a in x %}", count: 5000),
         ] {
             #expect {
@@ -60,6 +64,9 @@ import Testing
     }
 
     @Test func namespacesThatHoldThemselvesAreFreed() throws {
-        #expect(try render("{% set ns = namespace() %}{% set ns.me = ns %}{% macro f() %}{% endmacro %}{% set ns.f = f %}ok") == "ok")
+        #expect(
+            try render(
+                "{% set ns = namespace() %}{% set ns.me = ns %}{% macro f() %}{% endmacro %}{% set ns.f = f %}ok")
+                == "ok")
     }
 }

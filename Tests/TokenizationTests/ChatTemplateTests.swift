@@ -70,6 +70,31 @@ import Testing
         #expect(try template.render([ChatMessage(role: .user, content: "Hi")]) == [.text("Hi")])
     }
 
+    @Test func foldersGiveTheirTemplateAndSpecialTokens() throws {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("deltakv-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        func write(_ name: String, _ data: Data) throws { try data.write(to: folder.appendingPathComponent(name)) }
+        try write("tokenizer.json", goldenData("json/llama-2/tokenizer.json"))
+        try write("config.json", Data("{}".utf8))
+        try write("model.safetensors", Data([2, 0, 0, 0, 0, 0, 0, 0] + Array("{}".utf8)))
+        let source = "{{ bos_token }}{% for m in messages %}[INST] {{ m.content }} [/INST]{{ eos_token }}{% endfor %}"
+        try write(
+            "tokenizer_config.json",
+            JSONSerialization.data(withJSONObject: [
+                "chat_template": source, "bos_token": "<s>", "eos_token": ["content": "</s>"], "pad_token": NSNull(),
+            ]))
+        let model = try HuggingFaceFolder(path: folder.path)
+        let pieces = try ChatTemplate(folder: model).render([ChatMessage(role: .user, content: "one </s>")])
+        #expect(pieces == [.markup("<s>[INST] "), .text("one </s>"), .markup(" [/INST]</s>")])
+        let tokens = try Tokenizer(folder: model).encode(pieces)
+        #expect(tokens.first == 1 && tokens.last == 2 && tokens.dropFirst().dropLast().allSatisfy { $0 > 2 })
+        // A file of its own goes before the entry in the configuration.
+        try write("chat_template.jinja", Data("{{ messages[0].content }}{{ eos_token }}".utf8))
+        let other = try ChatTemplate(folder: HuggingFaceFolder(path: folder.path))
+        #expect(try other.render([ChatMessage(role: .user, content: "x")]) == [.text("x"), .markup("</s>")])
+    }
+
     @Test func aTemplateIsToldTheDateItIsGiven() throws {
         var file = TokenizerFile()
         file.texts["tokenizer.chat_template"] = "{{ strftime_now('%d %b %Y') }}{{ bos_token }}"

@@ -15,7 +15,8 @@ extension Interpreter {
             }
             return .namespace(namespace)
         case .raise:
-            let message = try passed.value(0, "message").map { (value) throws(JinjaError) in try text(of: value).string }
+            let message = try passed.value(0, "message").map { (value) throws(JinjaError) in try text(of: value).string
+            }
             throw JinjaError(kind: .raised, message: message ?? "no reason given", line: line)
         case .now:
             guard let format = passed.value(0, "format")?.text else { throw fail("strftime_now needs a format") }

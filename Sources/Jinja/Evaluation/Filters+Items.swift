@@ -60,14 +60,17 @@ extension Interpreter {
         var kept: [Value] = []
         for item in items {
             let value = try attribute.map { (attribute) throws(JinjaError) in try key(attribute, of: item) } ?? item
-            let holds = try testName.map { (name) throws(JinjaError) in try test(name, value, arguments) } ?? value.isTrue
+            let holds =
+                try testName.map { (name) throws(JinjaError) in try test(name, value, arguments) } ?? value.isTrue
             if holds == name.hasPrefix("select") { kept.append(item) }
         }
         return kept
     }
 
     /// What items are ordered by: texts in lower case, unless their case matters.
-    private func sortKeys(_ items: [Value], _ attribute: Value?, _ isCaseSensitive: Value?) throws(JinjaError) -> [Value] {
+    private func sortKeys(_ items: [Value], _ attribute: Value?, _ isCaseSensitive: Value?) throws(JinjaError)
+        -> [Value]
+    {
         // Several attributes with commas make a tuple each.
         let names = attribute?.text?.string.split(separator: ",").map { Value.string(String($0)) } ?? []
         var keys: [Value] = []
@@ -123,7 +126,9 @@ extension Interpreter {
 
     /// Pairs of a key and the items that have it, in the keys' order.
     private func grouped(_ items: [Value], _ passed: CallArguments) throws(JinjaError) -> [Value] {
-        guard let attribute = passed.value(0, "attribute") else { throw fail("the filter “groupby” needs an attribute") }
+        guard let attribute = passed.value(0, "attribute") else {
+            throw fail("the filter “groupby” needs an attribute")
+        }
         let initial = passed.value(1, "default")
         var keys: [Value] = []
         for item in items {

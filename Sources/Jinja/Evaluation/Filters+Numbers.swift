@@ -6,8 +6,10 @@ extension Interpreter {
     /// The result of a filter of numbers, nil for any other filter.
     func filterNumber(_ name: String, _ value: Value, _ passed: CallArguments) throws(JinjaError) -> Value? {
         switch name {
-        case "int": return .int(Self.integer(value, base: passed.value(1, "base")?.integer ?? 10)
-            ?? passed.value(0, "default")?.integer ?? 0)
+        case "int":
+            return .int(
+                Self.integer(value, base: passed.value(1, "base")?.integer ?? 10)
+                    ?? passed.value(0, "default")?.integer ?? 0)
         case "float":
             let text = value.text?.stripped(\.isPythonSpace).string
             return .float(value.number ?? text.flatMap(Double.init) ?? passed.value(0, "default")?.number ?? 0)

@@ -15,7 +15,9 @@ extension Interpreter {
             return try elements(of: value).last ?? .undefined("No last item, sequence was empty.")
         case "join": return .text(try joined(value, passed))
         case "reverse":
-            if case .text(let text) = value { return .text(MarkedText.joined(text.scalars.reversed(), by: MarkedText())) }
+            if case .text(let text) = value {
+                return .text(MarkedText.joined(text.scalars.reversed(), by: MarkedText()))
+            }
             return .sequence(ValueSequence(.generator, try elements(of: value).reversed()))
         case "items":
             if value.isUndefined { return .sequence(ValueSequence(.generator, [])) }
@@ -33,7 +35,8 @@ extension Interpreter {
     }
 
     private func joined(_ value: Value, _ passed: CallArguments) throws(JinjaError) -> MarkedText {
-        let separator = try passed.value(0, "d").map { (value) throws(JinjaError) in try text(of: value) } ?? MarkedText()
+        let separator =
+            try passed.value(0, "d").map { (value) throws(JinjaError) in try text(of: value) } ?? MarkedText()
         let items = try keys(of: elements(of: value), passed.value(1, "attribute"))
         try checkSize(items.count, times: separator.bytes.count)
         let texts = try items.map { (item) throws(JinjaError) in try text(of: item) }

@@ -32,13 +32,16 @@ extension Interpreter {
         "string", "sum", "title", "tojson", "trim", "truncate", "unique", "upper", "wordcount",
     ]
 
-    private func filterText(_ name: String, _ text: MarkedText, _ passed: CallArguments) throws(JinjaError) -> MarkedText? {
+    private func filterText(_ name: String, _ text: MarkedText, _ passed: CallArguments) throws(JinjaError)
+        -> MarkedText?
+    {
         switch name {
         case "trim": return try stripped(text, passed.value(0, "chars"))
         case "upper": return text.changed { $0.uppercased() }
         case "lower": return text.changed { $0.lowercased() }
         case "capitalize": return text.changed(TextCase.capitalized)
-        case "title": return text.changed { TextCase.titled($0) { "-([{<".unicodeScalars.contains($0) || $0.isPythonSpace } }
+        case "title":
+            return text.changed { TextCase.titled($0) { "-([{<".unicodeScalars.contains($0) || $0.isPythonSpace } }
         case "escape", "e": return try escaped(text)
         case "replace":
             guard let old = passed.value(0, "old"), let new = passed.value(1, "new") else {
@@ -47,7 +50,8 @@ extension Interpreter {
             return try replacing(text, try self.text(of: old), try self.text(of: new), count: passed.value(2, "count"))
         case "format":
             guard passed.named.isEmpty else {
-                return try formatted(text, .dictionary(ValueDictionary(passed.named.map { (.string($0.name), $0.value) })))
+                return try formatted(
+                    text, .dictionary(ValueDictionary(passed.named.map { (.string($0.name), $0.value) })))
             }
             return try formatted(text, .tuple(passed.positional))
         case "indent": return try indented(text, passed)
@@ -91,14 +95,17 @@ extension Interpreter {
 
     private func truncated(_ text: MarkedText, _ passed: CallArguments) throws(JinjaError) -> MarkedText {
         let length = passed.value(0, "length")?.integer ?? 255
-        let end = try passed.value(2, "end").map { (end) throws(JinjaError) in try self.text(of: end) } ?? MarkedText("...")
+        let end =
+            try passed.value(2, "end").map { (end) throws(JinjaError) in try self.text(of: end) } ?? MarkedText("...")
         let leeway = passed.value(3, "leeway")?.integer ?? 5
         guard length >= end.count, leeway >= 0, leeway <= 1 << 40, length <= 1 << 40 else {
             throw fail("the length of “truncate” is out of range")
         }
         if text.count <= length + leeway { return text }
         var cut = text[0..<text.scalarOffsets[length - end.count]]
-        if !(passed.value(1, "killwords")?.isTrue ?? false), let space = cut.lastOffset(of: MarkedText(" "), upTo: cut.bytes.count) {
+        if !(passed.value(1, "killwords")?.isTrue ?? false),
+            let space = cut.lastOffset(of: MarkedText(" "), upTo: cut.bytes.count)
+        {
             cut = cut[0..<space]
         }
         cut.append(end)

@@ -107,7 +107,8 @@ extension Interpreter {
         }
         guard let value else { throw fail("the format has no value for “\(parts[0])”") }
         guard parts.count == 2, !parts[1].isEmpty else { return try text(of: value) }
-        let letters = parts[1].last.map { $0.isLetter } == true ? String(parts[1]) : parts[1] + (value.text != nil ? "s" : "d")
+        let letters =
+            parts[1].last.map { $0.isLetter } == true ? String(parts[1]) : parts[1] + (value.text != nil ? "s" : "d")
         guard let conversion = Conversion(MarkedText(letters), at: 0), conversion.end == letters.utf8.count else {
             throw fail("the format “\(parts[1])” is not supported")
         }

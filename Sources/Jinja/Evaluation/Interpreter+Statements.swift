@@ -51,7 +51,9 @@ extension Interpreter {
         let text = try captured { () throws(JinjaError) in
             try scoped { () throws(JinjaError) in _ = try run(body) }
         }
-        try assign(try filter.map { (filter) throws(JinjaError) in try evaluate(filter, over: .text(text)) } ?? .text(text), to: target)
+        try assign(
+            try filter.map { (filter) throws(JinjaError) in try evaluate(filter, over: .text(text)) } ?? .text(text),
+            to: target)
     }
 
     /// Runs a loop over what a value holds.

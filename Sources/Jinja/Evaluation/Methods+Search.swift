@@ -18,7 +18,8 @@ extension Interpreter {
             if name == "count" {
                 return .int(needle.isEmpty ? part.count + 1 : part.split(by: needle, limit: .max).count - 1)
             }
-            let found = name.hasPrefix("r")
+            let found =
+                name.hasPrefix("r")
                 ? part.lastOffset(of: needle, upTo: part.bytes.count) : part.firstOffset(of: needle)
             guard let found else {
                 if name.hasSuffix("index") { throw fail("the text is not there") }
@@ -38,7 +39,9 @@ extension Interpreter {
 
     private func affixes(_ passed: CallArguments) throws(JinjaError) -> [MarkedText] {
         var candidates = passed.positional.prefix(1)
-        if case .sequence(let sequence)? = candidates.first, sequence.kind == .tuple { candidates = sequence.items[...] }
+        if case .sequence(let sequence)? = candidates.first, sequence.kind == .tuple {
+            candidates = sequence.items[...]
+        }
         var affixes: [MarkedText] = []
         for candidate in candidates {
             guard let text = candidate.text else { throw fail("a text or a tuple of texts is needed") }
@@ -74,7 +77,8 @@ extension Interpreter {
                 throw fail("“\(name)” needs a text that is not empty")
             }
             let isLast = name == "rpartition", nothing = MarkedText()
-            let found = isLast ? text.lastOffset(of: separator, upTo: text.bytes.count) : text.firstOffset(of: separator)
+            let found =
+                isLast ? text.lastOffset(of: separator, upTo: text.bytes.count) : text.firstOffset(of: separator)
             guard let found else {
                 return .tuple((isLast ? [nothing, nothing, text] : [text, nothing, nothing]).map(Value.text))
             }
@@ -87,7 +91,9 @@ extension Interpreter {
     func stripped(
         _ text: MarkedText, _ characters: Value?, left: Bool = true, right: Bool = true
     ) throws(JinjaError) -> MarkedText {
-        guard let characters, !characters.isUndefined else { return text.stripped(left: left, right: right, \.isPythonSpace) }
+        guard let characters, !characters.isUndefined else {
+            return text.stripped(left: left, right: right, \.isPythonSpace)
+        }
         if case .none = characters { return text.stripped(left: left, right: right, \.isPythonSpace) }
         guard let set = characters.text?.string.unicodeScalars else { throw fail("characters to strip must be a text") }
         let removed = Set(set)
@@ -101,8 +107,11 @@ extension Interpreter {
         if case .none = separator {
             return .list((fromRight ? text.wordsFromRight(limit: limit) : text.words(limit: limit)).map(Value.text))
         }
-        guard let separator = separator.text, !separator.isEmpty else { throw fail("the separator must be a text that is not empty") }
-        let parts = fromRight ? text.splitFromRight(by: separator, limit: limit) : text.split(by: separator, limit: limit)
+        guard let separator = separator.text, !separator.isEmpty else {
+            throw fail("the separator must be a text that is not empty")
+        }
+        let parts =
+            fromRight ? text.splitFromRight(by: separator, limit: limit) : text.split(by: separator, limit: limit)
         return .list(parts.map(Value.text))
     }
 

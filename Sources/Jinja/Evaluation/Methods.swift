@@ -104,7 +104,8 @@ extension Interpreter {
         }
     }
 
-    private func justified(_ name: String, _ text: MarkedText, _ passed: CallArguments) throws(JinjaError) -> MarkedText {
+    private func justified(_ name: String, _ text: MarkedText, _ passed: CallArguments) throws(JinjaError) -> MarkedText
+    {
         guard let width = passed.value(0, "width")?.integer else { throw fail("“\(name)” needs a width") }
         let fill = passed.value(1, "fillchar")?.text ?? MarkedText(name == "zfill" ? "0" : " ")
         let missing = max(0, width - text.count)

@@ -73,7 +73,9 @@ extension Interpreter {
             guard base != 0 else { throw fail("division by zero") }
             return .float(pow(Double(base), Double(exponent)))
         }
-        if base == 0 || base == 1 || base == -1 { return .int(exponent == 0 ? 1 : base == -1 && exponent % 2 == 0 ? 1 : base) }
+        if base == 0 || base == 1 || base == -1 {
+            return .int(exponent == 0 ? 1 : base == -1 && exponent % 2 == 0 ? 1 : base)
+        }
         var result = 1
         for _ in 0..<min(exponent, 64) {
             let (next, overflow) = result.multipliedReportingOverflow(by: base)
@@ -149,7 +151,7 @@ extension Interpreter {
             try charge(text.bytes.count >> 6)
             return text.firstOffset(of: part) != nil
         case .dictionary(let dictionary): return dictionary[try hashable(value)] != nil
-        default: 
+        default:
             let items = try elements(of: container)
             try charge(items.count)
             return items.contains(value)

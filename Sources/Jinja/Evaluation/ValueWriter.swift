@@ -98,7 +98,9 @@ struct JSONWriter {
     private mutating func write(_ dictionary: ValueDictionary, _ level: Int) throws(JinjaError) {
         var entries = dictionary.entries
         if sortsKeys {
-            guard entries.allSatisfy({ $0.key.text != nil }) else { throw interpreter.fail("the keys cannot be sorted") }
+            guard entries.allSatisfy({ $0.key.text != nil }) else {
+                throw interpreter.fail("the keys cannot be sorted")
+            }
             // Code points compare as their UTF-8 does.
             entries.sort { $0.key.text!.bytes.lexicographicallyPrecedes($1.key.text!.bytes) }
         }

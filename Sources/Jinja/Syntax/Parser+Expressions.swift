@@ -71,7 +71,8 @@ extension Parser {
         let first = try sum()
         var rest: [(operation: Comparison, operand: Expression)] = []
         while let operation = comparisonSign() { rest.append((operation, try sum())) }
-        return rest.isEmpty ? first : try make(.compare(first, rest), of: [first] + rest.map(\.operand), line: first.line)
+        return rest.isEmpty
+            ? first : try make(.compare(first, rest), of: [first] + rest.map(\.operand), line: first.line)
     }
 
     private mutating func comparisonSign() -> Comparison? {

@@ -57,7 +57,8 @@ struct Parser {
         defer { nesting -= 1 }
         guard nesting <= Self.maximumNesting else {
             throw JinjaError(
-                kind: .limit, message: "more than \(Self.maximumNesting) tags or brackets within one another", line: line)
+                kind: .limit, message: "more than \(Self.maximumNesting) tags or brackets within one another",
+                line: line)
         }
         return try read(&self)
     }
@@ -67,7 +68,8 @@ struct Parser {
         var depth = 0
         for part in parts { depth = max(depth, part.depth) }
         guard depth < Self.maximumDepth else {
-            throw JinjaError(kind: .limit, message: "an expression of more than \(Self.maximumDepth) levels", line: line)
+            throw JinjaError(
+                kind: .limit, message: "an expression of more than \(Self.maximumDepth) levels", line: line)
         }
         return Expression(kind, line: line, depth: depth + 1)
     }

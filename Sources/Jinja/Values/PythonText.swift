@@ -35,7 +35,8 @@ enum PythonText {
 
     /// `repr` of a text.
     static func quoted(_ text: String) -> String {
-        let quote: Unicode.Scalar = text.unicodeScalars.contains("'") && !text.unicodeScalars.contains("\"") ? "\"" : "'"
+        let quote: Unicode.Scalar =
+            text.unicodeScalars.contains("'") && !text.unicodeScalars.contains("\"") ? "\"" : "'"
         var result = String(quote)
         for scalar in text.unicodeScalars {
             switch scalar {
@@ -95,7 +96,8 @@ enum PythonText {
         withVaList([value]) { arguments in
             var bytes = [CChar](repeating: 0, count: 512)
             let count = Int(vsnprintf(&bytes, bytes.count, format, arguments))
-            return String(decoding: bytes.prefix(min(count, bytes.count - 1)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            return String(
+                decoding: bytes.prefix(min(count, bytes.count - 1)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
         }
     }
 }

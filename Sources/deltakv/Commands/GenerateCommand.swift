@@ -9,33 +9,15 @@ import Tokenization
 /// `deltakv generate`: one prompt, its text on standard output as it comes.
 struct GenerateCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "generate", abstract: "Continue one prompt and print the text.")
+        commandName: "generate", abstract: "Continue one prompt and print the text.",
+        discussion: "With --n or --logprobs it prints all outputs as a JSON list once they are there.")
 
     @OptionGroup var settings: SettingsOptions
 
+    @OptionGroup(title: "Sampling") var sampling: SamplingOptions
+
     @Flag(help: "Take the prompt as it is, without the model's chat template.")
     var raw = false
-
-    @Flag(help: "Always take the likeliest token.")
-    var greedy = false
-
-    @Option(help: ArgumentHelp("The most tokens to generate.", valueName: "n"))
-    var maxTokens = 256
-
-    @Option(help: "Divides the logits; 0 is greedy.")
-    var temperature: Float = 0.7
-
-    @Option(help: "How many of the likeliest tokens stay in the draw; 0 is all.")
-    var topK = 0
-
-    @Option(help: "The share of probability that stays in the draw.")
-    var topP: Float = 0.95
-
-    @Option(help: "Starts the random numbers.")
-    var seed: UInt64 = 0
-
-    @Option(help: ArgumentHelp("A text that ends the output; may be given several times.", valueName: "text"))
-    var stop: [String] = []
 
     @Argument(help: "The prompt; - reads it from standard input.")
     var prompt: String
@@ -43,16 +25,18 @@ struct GenerateCommand: AsyncParsableCommand {
     func run() async throws {
         let settings = try await settings.load()
         let text = prompt == "-" ? try standardInput() : prompt
+        let options = try sampling.jobOptions()
         let loaded = try settings.loadModel()
-        let request = GenerationRequest(
-            prompt: try tokens(of: text, for: loaded), maxTokens: maxTokens,
-            sampling: greedy
-                ? .greedy : SamplingParameters(temperature: temperature, topK: topK, topP: topP, seed: seed),
-            stopStrings: stop)
+        let request = try options.request(
+            prompt: try tokens(of: text, for: loaded), defaultSeed: 0,
+            constraints: ConstraintLibrary(loaded.tokenizer))
         let engine = try loaded.engine(settings.engine)
         defer { engine.stop() }
-        _ = try await engine.generate(request) { FileHandle.standardOutput.write(Data($0.utf8)) }
-        print()
+        let isList = request.samples > 1 || request.logprobs != nil
+        let generation = try await engine.generate(request) { piece in
+            if !isList { FileHandle.standardOutput.write(Data(piece.utf8)) }
+        }
+        print(ChoiceRecord.json(of: generation, tokenizer: loaded.tokenizer) ?? "")
     }
 
     private func tokens(of text: String, for loaded: LoadedModel) throws -> [TokenID] {

@@ -31,6 +31,13 @@ struct StopMatcher: Sendable {
         return text
     }
 
+    /// Takes a piece in which nothing is looked for, and returns it.
+    mutating func pass(_ piece: String) -> String {
+        guard !hasStopped else { return "" }
+        defer { held = [] }
+        return String(decoding: held, as: UTF8.self) + piece
+    }
+
     /// The text held back, once the output has ended without a stop string.
     mutating func finish() -> String {
         guard !hasStopped else { return "" }

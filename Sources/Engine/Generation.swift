@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Tokenization
+
+/// One output of a request.
+public struct GenerationChoice: Sendable, Equatable {
+    /// The tokens generated, without the one that ended the output.
+    public var tokens: [TokenID]
+    /// The text of ``tokens``, cut before a stop string.
+    public var text: String
+    /// Why the output ended.
+    public var finishReason: FinishReason
+    /// Log-probabilities of ``tokens``, one for each, where they were asked for.
+    public var logprobs: [TokenLogprobs]?
+}
+
+/// The continuations of a prompt and what they cost.
+public struct Generation: Sendable {
+    /// The outputs, as many as samples were asked for.
+    public var choices: [GenerationChoice]
+    /// The number of prompt tokens.
+    public var promptTokens: Int
+    /// The number of tokens generated in all outputs, those that ended them included: each cost one step.
+    public var outputTokens: Int
+    /// This request's share of the engine's time spent on prompts, in seconds, by rows of the batch.
+    public var prefillSeconds: Double
+    /// This request's share of the engine's time spent on generated tokens, in seconds, by rows of the batch.
+    public var decodeSeconds: Double
+
+    /// The first output's tokens.
+    public var tokens: [TokenID] { choices[0].tokens }
+    /// The first output's text.
+    public var text: String { choices[0].text }
+    /// Why the first output ended.
+    public var finishReason: FinishReason { choices[0].finishReason }
+
+    /// Adds another sample's outputs and cost.
+    mutating func add(_ other: Generation) {
+        choices += other.choices
+        outputTokens += other.outputTokens
+        prefillSeconds += other.prefillSeconds
+        decodeSeconds += other.decodeSeconds
+    }
+}

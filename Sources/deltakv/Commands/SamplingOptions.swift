@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Foundation
+import Service
+
+/// How tokens are chosen and when the output ends; the names are those of a job's options.
+struct SamplingOptions: ParsableArguments {
+    @Flag(help: "Always take the likeliest token.")
+    var greedy = false
+
+    @Option(help: ArgumentHelp("The most tokens to generate.", valueName: "n"))
+    var maxTokens = 256
+
+    @Option(help: ArgumentHelp("The least number of tokens to generate.", valueName: "n"))
+    var minTokens = 0
+
+    @Option(help: "Divides the logits; 0 is greedy.")
+    var temperature: Float = 0.7
+
+    @Option(help: "How many of the likeliest tokens stay in the draw; 0 is all.")
+    var topK = 0
+
+    @Option(help: "The share of probability that stays in the draw.")
+    var topP: Float = 0.95
+
+    @Option(help: "How likely a token in the draw must be, as a share of the likeliest one's probability.")
+    var minP: Float = 0
+
+    @Option(help: "Divides the logits of tokens in prompt and output; 1 changes nothing.")
+    var repetitionPenalty: Float = 1
+
+    @Option(help: "Is taken from the logits of tokens in the output.")
+    var presencePenalty: Float = 0
+
+    @Option(help: "Is taken from the logits of tokens in the output once for each time.")
+    var frequencyPenalty: Float = 0
+
+    @Option(
+        help: ArgumentHelp(
+            "Adds to a token's logit, such as 17=-100; may be given several times.", valueName: "token=value"))
+    var logitBias: [String] = []
+
+    @Option(help: "Starts the random numbers.")
+    var seed: Int = 0
+
+    @Option(help: ArgumentHelp("A text that ends the output; may be given several times.", valueName: "text"))
+    var stop: [String] = []
+
+    @Option(help: ArgumentHelp("A token that ends the output; may be given several times.", valueName: "token"))
+    var stopTokenId: [Int] = []
+
+    @Option(name: [.customShort("n"), .customLong("n")], help: "How many outputs to generate.")
+    var samples = 1
+
+    @Option(
+        help: ArgumentHelp("Show log-probabilities, of the chosen tokens and the n likeliest ones.", valueName: "n"))
+    var logprobs: Int?
+
+    @Option(
+        help: ArgumentHelp(
+            "A JSON schema that the output must satisfy, or @ and the name of a file with one.", valueName: "schema"))
+    var jsonSchema: String?
+
+    /// The options as a job would have them.
+    ///
+    /// - Throws: `ValidationError` or `JobFault` that says which is wrong.
+    func jobOptions() throws -> JobOptions {
+        var options = JobOptions()
+        options.maxTokens = maxTokens
+        options.minTokens = minTokens
+        options.temperature = greedy ? 0 : temperature
+        options.topK = topK
+        options.topP = topP
+        options.minP = minP
+        options.repetitionPenalty = repetitionPenalty
+        options.presencePenalty = presencePenalty
+        options.frequencyPenalty = frequencyPenalty
+        options.logitBias = try bias()
+        options.seed = seed
+        options.stop = stop
+        options.stopTokenIDs = stopTokenId
+        options.samples = samples
+        options.logprobs = logprobs
+        options.jsonSchema = try schema().map(SchemaText.init)
+        try options.validate()
+        return options
+    }
+
+    private func bias() throws -> [String: Float] {
+        var bias: [String: Float] = [:]
+        for entry in logitBias {
+            let parts = entry.split(separator: "=")
+            guard parts.count == 2, let value = Float(parts[1]) else {
+                throw ValidationError("--logit-bias takes a token and a number, such as 17=-100, not '\(entry)'")
+            }
+            bias[String(parts[0])] = value
+        }
+        return bias
+    }
+
+    private func schema() throws -> String? {
+        guard let jsonSchema, jsonSchema.hasPrefix("@") else { return jsonSchema }
+        let path = String(jsonSchema.dropFirst())
+        guard let data = FileManager.default.contents(atPath: path), let text = String(validating: data, as: UTF8.self)
+        else {
+            throw ValidationError("the schema's file '\(path)' cannot be read as UTF-8 text")
+        }
+        return text
+    }
+}
