@@ -1,24 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 import ModelFiles
 
-/// How a model wants conversations written, from `tokenizer.chat_template` in its file.
+/// How a model wants conversations written, from its file or folder.
 ///
 /// Known is the ChatML template with a default system prompt; any other is an error when it is loaded.
 public struct ChatTemplate: Sendable {
     private let defaultSystemPrompt: String
 
-    /// Reads the template of a model file.
+    /// Reads the template of a model.
     ///
-    /// - Throws: `TokenizerError.missingChatTemplate` or `.unsupportedChatTemplate`; `GGUFError` where the key is no text.
-    public init(file: GGUFFile) throws {
-        guard let source = try file.metadata.stringIfPresent("tokenizer.chat_template") else {
-            throw TokenizerError.missingChatTemplate(path: file.path)
+    /// - Throws: `TokenizerError.missingChatTemplate` or `.unsupportedChatTemplate`; `GGUFError` where it is no text.
+    public init(_ model: ModelFile) throws {
+        guard let source = try model.chatTemplate() else {
+            throw TokenizerError.missingChatTemplate(path: model.path)
         }
         guard let prompt = Self.defaultSystemPrompt(of: source) else {
-            throw TokenizerError.unsupportedChatTemplate(path: file.path)
+            throw TokenizerError.unsupportedChatTemplate(path: model.path)
         }
         defaultSystemPrompt = prompt
     }
+
+    /// Reads the template of a GGUF file.
+    ///
+    /// - Throws: As for a model in either form.
+    public init(file: GGUFFile) throws { try self.init(.gguf(file)) }
 
     /// Writes a conversation as a prompt that the model is to continue as the assistant.
     ///

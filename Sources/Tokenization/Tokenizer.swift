@@ -35,7 +35,17 @@ public struct Tokenizer: Sendable {
         }
     }
 
-    /// Reads the tokenizer of a model file.
+    /// Reads the tokenizer of a model in either form.
+    ///
+    /// - Throws: `TokenizerError` where it is of an unknown kind or contradicts itself, `GGUFError` where it is missing.
+    public init(_ model: ModelFile) throws {
+        switch model {
+        case .gguf(let file): try self.init(file: file)
+        case .folder(let folder): try self.init(folder: folder)
+        }
+    }
+
+    /// Reads the tokenizer of a GGUF file.
     ///
     /// - Throws: `TokenizerError` where it is of an unknown kind or contradicts itself, `GGUFError` where keys are absent.
     public init(file: GGUFFile) throws { try self.init(TokenizerDefinition(file: file)) }

@@ -25,7 +25,7 @@ extension TokenizerDefinition {
         order = .listed(try Self.merges(model, path))
         beginning = try Self.beginning(json, path, count: tokens.count)
         let count = tokens.count
-        let end = try folder.generation()?["eos_token_id"]
+        let end = try folder.generation()?["eos_token_id"] ?? folder.configuration["eos_token_id"]
         ends = (end?.elements ?? [end].compactMap(\.self)).compactMap { value in
             value.int.flatMap { 0..<count ~= $0 ? TokenID($0) : nil }
         }

@@ -65,9 +65,9 @@ struct BenchCommand: AsyncParsableCommand {
     }
 
     private func benchKernels(_ settings: Settings) throws {
-        let file = try GGUFFile(path: ModelStore().path(of: settings.model))
+        let file = try ModelFile(path: ModelStore().path(of: settings.model))
         let threads = settings.threads > 0 ? try ThreadPool(threads: settings.threads) : try ThreadPool()
-        var bench = try KernelBench(ModelConfiguration(file: file), threads: threads)
+        var bench = try KernelBench(ModelConfiguration(file), threads: threads)
         for row in try bench.rows() {
             if json {
                 try printJSON(row)

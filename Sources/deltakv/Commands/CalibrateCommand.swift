@@ -49,7 +49,7 @@ struct CalibrateCommand: AsyncParsableCommand {
     func run() async throws {
         let settings = try await settings.load()
         let modelPath = try ModelStore().path(of: settings.model)
-        let digest = try GGUFFile(path: modelPath).digest()
+        let digest = try ModelFile(path: modelPath).digest()
         let loaded = try settings.loadModel()
         let texts = try CalibrationTexts(files: text).pieces(of: tokens) { loaded.tokenizer.encode($0) }
         let calibration = Calibration(

@@ -84,7 +84,7 @@ struct EvalCommand: AsyncParsableCommand {
     private func loadCompressor(_ model: String) throws -> Compressor {
         let path = try ModelStore().path(of: model)
         return try CompressorFile.load(
-            path: compressor ?? CompressorFile.path(forModel: path), forModelDigest: GGUFFile(path: path).digest())
+            path: compressor ?? CompressorFile.path(forModel: path), forModelDigest: ModelFile(path: path).digest())
     }
 
     func run() async throws {
