@@ -147,7 +147,8 @@ struct WeightLoader {
             "attn_norm.weight", "attn_q.weight", "attn_k.weight", "attn_v.weight", "attn_output.weight",
             "ffn_norm.weight", "ffn_gate.weight", "ffn_up.weight", "ffn_down.weight",
         ])
-        let globals = ["token_embd.weight", "output_norm.weight"] + (configuration.tiesEmbedding ? [] : ["output.weight"])
+        let globals =
+            ["token_embd.weight", "output_norm.weight"] + (configuration.tiesEmbedding ? [] : ["output.weight"])
         return globals + (0..<configuration.layers).flatMap { layer in parts.sorted().map { "blk.\(layer).\($0)" } }
     }
 

@@ -132,7 +132,8 @@ public final class AttentionPlan {
             y.columns == layout.kvHeads * group * layout.headDimension && queries.columns >= y.columns, "shapes")
         var task = dkv_attention(
             kernels: compute.kernels, int8: compute.int8Kernels, shape: layout.shape, group: group, layer: layer,
-            window: window ?? 0, scale: 1 / Float(layout.headDimension).squareRoot() * 1.442_695_04, queries: queries.base,
+            window: window ?? 0, scale: 1 / Float(layout.headDimension).squareRoot() * 1.442_695_04,
+            queries: queries.base,
             ldq: queries.stride, y: y.base,
             ldy: y.stride, units: units, folds: folds, scratch: scratch)
         compute.pool.run(count: unitCount, context: &task, task: dkv_attention_task)

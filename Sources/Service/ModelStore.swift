@@ -55,7 +55,8 @@ public struct ModelStore: Sendable {
         if FileManager.default.fileExists(atPath: model + "/config.json") { return model }
         guard Self.sources.contains(where: { $0.name == model }) else {
             let known = Self.sources.map(\.name).joined(separator: ", ")
-            throw ModelStoreError("there is no model '\(model)': give a path to a GGUF file or a Hugging Face folder, or one of \(known)")
+            throw ModelStoreError(
+                "there is no model '\(model)': give a path to a GGUF file or a Hugging Face folder, or one of \(known)")
         }
         throw ModelStoreError("the model '\(model)' is not on this machine: run 'deltakv model fetch'")
     }

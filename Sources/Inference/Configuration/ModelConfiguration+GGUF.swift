@@ -56,7 +56,8 @@ extension ModelConfiguration {
 
     private static func headDimension(_ keys: GGUFMetadata, _ name: String, hidden: Int, heads: Int) throws -> Int {
         let key = "\(name).attention.key_length"
-        let even = try keys.intIfPresent(key)
+        let even =
+            try keys.intIfPresent(key)
             ?? evenHead(hidden: hidden, heads: heads, key: "\(name).attention.head_count")
         let dimension = try bounded(keys, key, Bounds.headDimension, default: even)
         for (key, what) in [

@@ -60,7 +60,8 @@ struct ModelCommand: AsyncParsableCommand {
     }
 
     struct Info: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Show what a model holds, what it needs, and what context fits this machine.")
+        static let configuration = CommandConfiguration(
+            abstract: "Show what a model holds, what it needs, and what context fits this machine.")
 
         @Argument(help: "A GGUF file, a Hugging Face folder or a model's name.")
         var model = ModelStore.defaultModel.name

@@ -47,9 +47,9 @@ MODELS = {
     "qwen3-128": Qwen3Config(**{**COMMON, "tie_word_embeddings": False}, **heads(4, 2, 128), **rope("default", 1e6)),
     # Llama 2: as many KV heads as query heads, an untied head.
     "llama-2-16": LlamaConfig(
-        **{**COMMON, "tie_word_embeddings": False, "dtype": "float32"}, **heads(3, 3, 16), **rope("default")),
+        **{**COMMON, "hidden_size": 48, "tie_word_embeddings": False, "dtype": "float32"}, **heads(3, 3, 16), **rope("default")),
     # SmolLM2: 9 query heads on 3 KV heads, a tied head.
-    "smollm2-64": LlamaConfig(**{**COMMON, "dtype": "bfloat16"}, **heads(9, 3, 64), **rope("default", 1e5)),
+    "smollm2-64": LlamaConfig(**{**COMMON, "hidden_size": 36, "dtype": "bfloat16"}, **heads(9, 3, 64), **rope("default", 1e5)),
     "mistral-window-80": MistralConfig(
         **{**COMMON, "tie_word_embeddings": False, "dtype": "bfloat16"}, **heads(5, 1, 80), **rope("default"),
         sliding_window=300),
