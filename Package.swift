@@ -59,7 +59,7 @@ let package = Package(
         .executableTarget(
             name: "deltakv",
             dependencies: [
-                "Compression", "Evaluation", "Inference", "Kernels", "ModelFiles", "Service",
+                "Compression", "Evaluation", "Inference", "Kernels", "ModelFiles", "Service", "Tokenization",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -76,6 +76,7 @@ let package = Package(
         .testTarget(name: "TokenizationTests", dependencies: ["Tokenization"], exclude: ["Golden"]),
         .testTarget(
             name: "InferenceTests", dependencies: ["AllocationCounter", "Inference", "Kernels"], exclude: ["Golden"]),
+        .testTarget(name: "FuzzTests", dependencies: ["AllocationCounter", "Inference", "ModelFiles", "Tokenization"]),
         .testTarget(name: "CompressionTests", dependencies: ["Compression"]),
         .testTarget(name: "EngineTests", dependencies: ["Engine"]),
         .testTarget(name: "EvaluationTests", dependencies: ["Evaluation"], exclude: ["Golden"]),
