@@ -65,13 +65,13 @@ public struct Tokenizer: Sendable {
                 vocabulary: vocabulary)
             unrepresentableBytes = Set((UInt8.min...UInt8.max).filter { byteLevel.byteTokens[Int($0)] < 0 })
             encoder = .byteLevel(byteLevel)
-        case .sentencePiece(let addsSpace):
+        case .sentencePiece(let addedSpace):
             guard let bytes = vocabulary.byteTokens else {
                 throw definition.malformed("there is not a token for each byte")
             }
             encoder = .sentencePiece(
                 SentencePieceEncoder(
-                    addsSpace: addsSpace, byteTokens: bytes, merges: merges, vocabulary: vocabulary))
+                    addedSpace: addedSpace, byteTokens: bytes, merges: merges, vocabulary: vocabulary))
             unrepresentableBytes = []
         }
         endOfGeneration = Set(Self.endNames.compactMap { vocabulary.controlTokens[$0] } + definition.ends)
@@ -89,7 +89,7 @@ public struct Tokenizer: Sendable {
     public func encode(_ text: String) -> [TokenID] {
         var merger = WordMerger(merges: encoder.merges)
         var tokens: [TokenID] = []
-        encode(text, with: &merger, into: &tokens)
+        encode(text, isFirst: true, with: &merger, into: &tokens)
         return tokens
     }
 
@@ -106,12 +106,12 @@ public struct Tokenizer: Sendable {
                 text += more
             case .control(let name):
                 guard let token = controlToken(named: name) else { throw TokenizerError.unknownControlToken(name) }
-                encode(text, with: &merger, into: &tokens)
+                encode(text, isFirst: tokens.isEmpty, with: &merger, into: &tokens)
                 text = ""
                 tokens.append(token)
             }
         }
-        encode(text, with: &merger, into: &tokens)
+        encode(text, isFirst: tokens.isEmpty, with: &merger, into: &tokens)
         return tokens
     }
 
@@ -127,7 +127,7 @@ public struct Tokenizer: Sendable {
 }
 
 extension Tokenizer {
-    private func encode(_ text: String, with merger: inout WordMerger, into tokens: inout [TokenID]) {
+    private func encode(_ text: String, isFirst: Bool, with merger: inout WordMerger, into tokens: inout [TokenID]) {
         var text = text
         if case .byteLevel(let encoder) = encoder, encoder.composes {
             text = text.precomposedStringWithCanonicalMapping
@@ -138,14 +138,14 @@ extension Tokenizer {
             case .byteLevel(let encoder):
                 encoder.encode(utf8, vocabulary: vocabulary, with: &merger, into: &tokens)
             case .sentencePiece(let encoder):
-                encoder.encode(utf8, vocabulary: vocabulary, with: &merger, into: &tokens)
+                encoder.encode(utf8, isFirst: isFirst, vocabulary: vocabulary, with: &merger, into: &tokens)
             }
         }
     }
 
     /// How many bytes of a text's beginning only encoding has put there: 1 where it is the space of SentencePiece, else 0.
     func addedSpaces(_ first: UInt8?) -> Int {
-        guard case .sentencePiece(let encoder) = encoder, encoder.addsSpace else { return 0 }
+        guard case .sentencePiece(let encoder) = encoder, encoder.addedSpace != .nowhere else { return 0 }
         return first == UInt8(ascii: " ") ? 1 : 0
     }
 

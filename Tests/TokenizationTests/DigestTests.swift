@@ -36,18 +36,8 @@ import Testing
         switch name {
         case "default": try TestModel.load().tokenizer
         case "sentencepiece": try Tokenizer(file: open([UInt8](goldenData("sentencepiece.gguf"))))
-        default: try tokenizerOfFolder(goldenData("json/\(name)/tokenizer.json"))
+        default: try TokenizerFolder.tokenizer(goldenData("json/\(name)/tokenizer.json"))
         }
-    }
-
-    private func tokenizerOfFolder(_ json: Data) throws -> Tokenizer {
-        let url = FileManager.default.temporaryDirectory.appendingPathComponent("deltakv-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(at: url) }
-        try json.write(to: url.appendingPathComponent("tokenizer.json"))
-        try Data("{}".utf8).write(to: url.appendingPathComponent("config.json"))
-        try Data([2, 0, 0, 0, 0, 0, 0, 0] + Array("{}".utf8)).write(to: url.appendingPathComponent("model.safetensors"))
-        return try Tokenizer(folder: HuggingFaceFolder(path: url.path))
     }
 
     @Test(arguments: ["gpt-2", "smollm", "qwen2", "llama-3", "llama-2", "default", "sentencepiece"])
