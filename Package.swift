@@ -24,11 +24,14 @@ let package = Package(
         .systemLibrary(name: "CPostgreSQL", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .target(name: "Kernels", dependencies: ["CKernels", "COpenBLAS"]),
         .target(name: "ModelFiles", dependencies: [.product(name: "Crypto", package: "swift-crypto")]),
-        .target(name: "Tokenization", dependencies: ["ModelFiles"]),
+        .target(name: "Jinja"),
+        .target(name: "Tokenization", dependencies: ["Jinja", "ModelFiles"]),
         .target(name: "Inference", dependencies: ["Kernels", "ModelFiles"]),
         .target(
             name: "Compression",
-            dependencies: ["CCompression", "Inference", "Kernels", .product(name: "Crypto", package: "swift-crypto")]),
+            dependencies: [
+                "CCompression", "Inference", "Kernels", "ModelFiles", .product(name: "Crypto", package: "swift-crypto"),
+            ]),
         .target(
             name: "Engine",
             dependencies: [
@@ -51,7 +54,7 @@ let package = Package(
         .target(
             name: "Service",
             dependencies: [
-                "Database", "Engine", "JobQueue", "Kernels", "PostgreSQL", "Yams",
+                "Compression", "Database", "Engine", "JobQueue", "Kernels", "ModelFiles", "PostgreSQL", "Yams",
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -73,11 +76,13 @@ let package = Package(
         .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
         .testTarget(name: "KernelsTests", dependencies: ["Kernels"]),
         .testTarget(name: "ModelFilesTests", dependencies: ["ModelFiles"], exclude: ["Golden"]),
+        .testTarget(name: "JinjaTests", dependencies: ["Jinja", "ModelFiles"], exclude: ["Golden"]),
         .testTarget(name: "TokenizationTests", dependencies: ["Tokenization"], exclude: ["Golden"]),
         .testTarget(
             name: "InferenceTests", dependencies: ["AllocationCounter", "Inference", "Kernels"], exclude: ["Golden"]),
-        .testTarget(name: "FuzzTests", dependencies: ["AllocationCounter", "Inference", "ModelFiles", "Tokenization"]),
-        .testTarget(name: "CompressionTests", dependencies: ["Compression"]),
+        .testTarget(
+            name: "ReaderFuzzTests", dependencies: ["AllocationCounter", "Inference", "ModelFiles", "Tokenization"]),
+        .testTarget(name: "CompressionTests", dependencies: ["Compression"], exclude: ["Golden"]),
         .testTarget(name: "EngineTests", dependencies: ["Engine"]),
         .testTarget(name: "EvaluationTests", dependencies: ["Evaluation"], exclude: ["Golden"]),
         .testTarget(name: "PostgreSQLTests", dependencies: ["PostgreSQL", "TestSupport"]),

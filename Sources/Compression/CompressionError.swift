@@ -7,6 +7,8 @@ public enum CompressionError: Error, Equatable, CustomStringConvertible {
     case nonFiniteRow(layer: Int)
     /// Coded rows are damaged.
     case damagedRows(layer: Int)
+    /// A sequence has more references than their ids can tell apart (the paper's codec).
+    case tooManyReferences(layer: Int, limit: Int)
     /// A compressor file cannot be read or written; the text says why.
     case file(path: String, reason: String)
     /// The compressor was made for other weights.
@@ -25,6 +27,8 @@ public enum CompressionError: Error, Equatable, CustomStringConvertible {
             "Keys or values of layer \(layer) are infinite or no numbers. The model's weights may be damaged; verify the file."
         case .damagedRows(let layer):
             "The compressed keys and values of layer \(layer) are damaged. Drop the cache; it is computed again."
+        case .tooManyReferences(let layer, let limit):
+            "The sequence has more than \(limit) references in layer \(layer). Choose a longer stride or a shorter context."
         case .file(let path, let reason):
             "The compressor \(path) \(reason)."
         case .otherModel(let path):

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import Crypto
 import Foundation
+import ModelFiles
 
 /// Compressors in files: `DKVCOMPR`, version, SHA-256 of what follows, then the numbers of the compressor, little-endian.
 /// Written to a temporary name, synchronised and renamed, so that a file is there whole or not at all.
@@ -23,7 +24,12 @@ public enum CompressorFile {
         guard let data = FileManager.default.contents(atPath: path) else {
             throw .file(path: path, reason: "cannot be read: check the path, or make one with 'deltakv calibrate'")
         }
-        let bytes = Array(data)
+        return try load(Array(data), from: path, forModelDigest: digest)
+    }
+
+    static func load(
+        _ bytes: [UInt8], from path: String, forModelDigest digest: String
+    ) throws(CompressionError) -> Compressor {
         guard bytes.count > headerBytes, Array(bytes[..<8]) == magic else {
             throw .file(path: path, reason: "is no compressor file: make one with 'deltakv calibrate'")
         }
@@ -49,38 +55,31 @@ public enum CompressorFile {
     /// - Throws: ``CompressionError/file(path:reason:)``.
     public static func save(_ compressor: Compressor, path: String) throws(CompressionError) {
         let payload = serialized(compressor)
-        var file = ByteWriter()
-        file.put(magic)
-        file.put(version)
-        file.put(Array(SHA256.hash(data: payload)))
-        file.put(payload)
+        let bytes = signed(payload)
         do {
             let directory = (path as NSString).deletingLastPathComponent
             if !directory.isEmpty {
                 try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
             }
-            try publish(file.bytes, as: path)
+            try bytes.withUnsafeBytes { try DurableFile.write($0, to: path) }
+        } catch let error as DurableFile.Failure {
+            throw .file(path: path, reason: "cannot be written: \(error)")
         } catch {
             throw .file(path: path, reason: "cannot be written: \(error.localizedDescription)")
         }
     }
 
-    private static func publish(_ bytes: [UInt8], as path: String) throws {
-        let temporary = path + ".\(ProcessInfo.processInfo.processIdentifier).tmp"
-        defer { try? FileManager.default.removeItem(atPath: temporary) }
-        try Data(bytes).write(to: URL(fileURLWithPath: temporary))
-        let handle = try FileHandle(forUpdating: URL(fileURLWithPath: temporary))
-        try handle.synchronize()
-        try handle.close()
-        guard rename(temporary, path) == 0 else { throw CocoaError(.fileWriteUnknown) }
-        let parent = open((path as NSString).deletingLastPathComponent, O_RDONLY | O_DIRECTORY)
-        if parent >= 0 {
-            fsync(parent)
-            close(parent)
-        }
-    }
-
     // MARK: Contents
+
+    /// A whole file: magic, version and checksum before the payload.
+    static func signed(_ payload: [UInt8]) -> [UInt8] {
+        var file = ByteWriter()
+        file.put(magic)
+        file.put(version)
+        file.put(Array(SHA256.hash(data: payload)))
+        file.put(payload)
+        return file.bytes
+    }
 
     private static func serialized(_ compressor: Compressor) -> [UInt8] {
         var w = ByteWriter()

@@ -8,6 +8,8 @@ public enum EvaluationError: Error, Equatable, CustomStringConvertible {
     case contextTooShort(needed: Int, limit: Int)
     /// There is no policy of that name.
     case unknownPolicy(String)
+    /// A policy's compressor has no codec of the model's shape for a layer.
+    case unfitCompressor(policy: String, layer: Int)
     /// A line of a data file cannot be used; the text says why.
     case invalidRecord(file: String, line: Int, reason: String)
 
@@ -20,7 +22,9 @@ public enum EvaluationError: Error, Equatable, CustomStringConvertible {
             "The longest history and the tokens scored after it take \(needed) positions, but the model's context has "
                 + "\(limit): choose less."
         case .unknownPolicy(let name):
-            "There is no policy \"\(name)\"; choose from: \(PolicyCatalogue.summary)."
+            "There is no policy \"\(name)\"; choose from: \(PolicyChoice.summary)."
+        case .unfitCompressor(let policy, let layer):
+            "The compressor of \(policy) has no codec for layer \(layer) of this model: make one with 'deltakv calibrate'."
         case .invalidRecord(let file, let line, let reason): "\(file), line \(line): \(reason)."
         }
     }

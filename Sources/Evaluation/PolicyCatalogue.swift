@@ -1,41 +1,53 @@
 // SPDX-License-Identifier: Apache-2.0
 import Compression
+import Foundation
+import Kernels
 
-/// The policies by the names that users give them.
-public struct PolicyCatalogue: Sendable {
-    /// What is compared unless something else is asked for.
+/// Makes policies of what users choose.
+public struct PolicyCatalogue {
+    /// What is compared unless something else is asked for, besides the compressors that the model has.
     public static let defaultNames = [
         "f16", "int8", "kivi-int4", "kivi-int2", "streaming-1024", "snapkv-1024", "quest-512", "omnikv-512",
     ]
 
-    /// The names that exist, for help and errors.
-    public static let summary =
-        "f16, int8, kivi-int4, kivi-int2, streaming-N, snapkv-N (N tokens kept), quest-N, omnikv-N (N tokens read)"
+    private let threads: ThreadPool
+    private let compressor: (String?) throws -> Compressor
+    private let paperCompressor: (String?) throws -> PaperCompressor
+
+    /// A catalogue that loads compressors by file, or the model's own for nil.
+    public init(
+        threads: ThreadPool, compressor: @escaping (String?) throws -> Compressor,
+        paperCompressor: @escaping (String?) throws -> PaperCompressor
+    ) {
+        self.threads = threads
+        self.compressor = compressor
+        self.paperCompressor = paperCompressor
+    }
 
     /// The policy of a name.
     ///
-    /// - Throws: ``EvaluationError/unknownPolicy(_:)``.
-    public static func policy(
-        named name: String, compressor: Compressor? = nil
-    ) throws(EvaluationError) -> any CachePolicy {
-        switch name {
-        case "deltakv":
-            guard let compressor else { throw .unknownPolicy(name) }
-            return DeltaKVPolicy(compressor)
-        case "f16": return HalfPolicy()
-        case "int8": return Int8Policy()
-        case "kivi-int4": return KIVIPolicy(bits: 4)
-        case "kivi-int2": return KIVIPolicy(bits: 2)
-        default: break
+    /// - Throws: ``EvaluationError/unknownPolicy(_:)``, or why a compressor cannot be loaded.
+    public func policy(named name: String) throws -> any CachePolicy {
+        switch try PolicyChoice(name) {
+        case .half: return HalfPolicy()
+        case .int8: return Int8Policy()
+        case .kivi(let bits): return KIVIPolicy(bits: bits)
+        case .streaming(let budget): return StreamingPolicy(budget: budget)
+        case .snapKV(let budget): return SnapKVPolicy(budget: budget)
+        case .quest(let budget): return QuestPolicy(budget: budget)
+        case .omniKV(let budget): return OmniKVPolicy(budget: budget)
+        case .deltaKV(let file):
+            return DeltaKVPolicy(try compressor(file), name: Self.shown(name, file), threads: threads)
+        case .paper(let variant, let file):
+            return PaperPolicy(
+                try paperCompressor(file), name: Self.shown(name, file), variant: variant, threads: threads)
         }
-        let parts = name.split(separator: "-", omittingEmptySubsequences: false)
-        guard parts.count == 2, let budget = Int(parts[1]), budget > 0 else { throw .unknownPolicy(name) }
-        switch parts[0] {
-        case "streaming": return StreamingPolicy(budget: budget)
-        case "snapkv": return SnapKVPolicy(budget: budget)
-        case "quest": return QuestPolicy(budget: budget)
-        case "omnikv": return OmniKVPolicy(budget: budget)
-        default: throw .unknownPolicy(name)
-        }
+    }
+
+    /// A name with the last part of its file only, without the ending.
+    static func shown(_ name: String, _ file: String?) -> String {
+        guard let file else { return name }
+        let last = (file as NSString).lastPathComponent
+        return name.dropLast(file.count) + (last as NSString).deletingPathExtension
     }
 }

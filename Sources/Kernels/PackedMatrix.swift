@@ -42,7 +42,8 @@ public final class PackedMatrix: Sendable {
         memory.floats() + (output / Self.panel * inputs * Self.panel + output % Self.panel)
     }
 
-    func apply(_ x: Matrix, to y: Matrix, adding: Bool = false, with compute: Compute) {
+    /// `y = x · Wᵀ`, or `y += x · Wᵀ` if `adding`. `x` is [rows][inputs], `y` [rows][outputs].
+    public func apply(_ x: Matrix, to y: Matrix, adding: Bool = false, with compute: Compute) {
         precondition(x.columns == inputs && y.columns == outputs && x.rows == y.rows, "shapes do not fit")
         guard x.rows > 0 else { return }
         var task = dkv_linear(

@@ -93,11 +93,11 @@ public struct HuggingFaceFolder: Sendable {
         return names.sorted()
     }
 
-    private static func exists(_ folder: String, _ name: String) -> Bool {
+    static func exists(_ folder: String, _ name: String) -> Bool {
         FileManager.default.fileExists(atPath: folder + "/" + name)
     }
 
-    private static func json(_ folder: String, _ name: String) throws(GGUFError) -> JSONValue {
+    static func json(_ folder: String, _ name: String) throws(GGUFError) -> JSONValue {
         let file = try MappedFile(path: folder + "/" + name)
         return try file.json(0..<file.bytes.count)
     }

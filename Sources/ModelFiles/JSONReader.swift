@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// What is wrong with a JSON text, and at which byte.
-struct JSONError: Error, Equatable {
+public struct JSONError: Error, Equatable, CustomStringConvertible {
     let sentence: String
     let offset: Int
+
+    /// The sentence and the place.
+    public var description: String { "\(sentence) (byte \(offset))" }
 }
 
 /// Reads one JSON text (RFC 8259) from untrusted bytes. Memory is bounded by a multiple of their number, the stack by

@@ -20,6 +20,15 @@ public indirect enum JSONValue: Sendable {
     /// An object; a key may appear twice.
     case object([Member])
 
+    /// Reads one JSON text; white space may surround it.
+    ///
+    /// - Throws: ``JSONError`` where it is none, or nests more than 64 deep.
+    public init(json text: String) throws(JSONError) {
+        self = try Array(text.utf8).withUnsafeBytes { bytes in
+            Result { () throws(JSONError) in try JSONReader.read(bytes) }
+        }.get()
+    }
+
     /// A key and its value.
     public struct Member: Sendable {
         /// The key.

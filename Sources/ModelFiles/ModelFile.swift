@@ -43,16 +43,6 @@ public enum ModelFile: Sendable {
         }
     }
 
-    /// The chat template in Jinja, nil where the model has none.
-    ///
-    /// - Throws: ``GGUFError`` where it is no text.
-    public func chatTemplate() throws(GGUFError) -> String? {
-        switch self {
-        case .gguf(let file): try file.metadata.stringIfPresent("tokenizer.chat_template")
-        case .folder(let folder): try folder.chatTemplate()
-        }
-    }
-
     /// A SHA-256 in lower-case hexadecimal that two models share only if all that decides their results is the same: of the
     /// file or its parts, or of a folder's configuration, tokenizer and weights. Reads them whole.
     public func digest() throws(GGUFError) -> String {

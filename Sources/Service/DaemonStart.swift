@@ -10,10 +10,12 @@ import PostgreSQL
 extension Daemon {
     /// Puts a daemon together: checks the database, reads the templates, loads the model and signs on.
     ///
+    /// - Parameter starting: Told about the start, which may take a minute when a compressor has to be made.
     /// - Throws: The first error met, which says what to do: the schema is behind, the model is not there, a template
     ///   is not sound.
     public static func start(
-        settings: Settings, database: DatabaseLocation, installation: Installation, mode: Mode, logger: Logger
+        settings: Settings, database: DatabaseLocation, installation: Installation, mode: Mode, logger: Logger,
+        starting: Logger
     ) async throws -> Daemon {
         let migrations = try await Migrator(directory: installation.migrations).status(database.settings)
         guard migrations.allSatisfy({ $0.appliedAt != nil }) else {
@@ -21,13 +23,17 @@ extension Daemon {
         }
         let templates = try TemplateLibrary(directory: installation.jobs)
         let path = try ModelStore().path(of: settings.model)
-        logger.info("Loading the model.", metadata: ["file": "\(path)"])
+        starting.info("Loading the model.", metadata: ["file": "\(path)"])
         let loaded = try LoadedModel(path: path, weights: settings.weights, threads: settings.threads)
         let engine = try loaded.engine(settings.engine)
         let preparer = JobPreparer(
             templates: templates, tokenizer: loaded.tokenizer, chatTemplate: loaded.chatTemplate,
             contextLength: loaded.model.configuration.contextLength)
         let queue = JobQueue(client: PostgresClient(database.settings, logger: logger), logger: logger)
+        if settings.kvPolicy == .deltakv {
+            let provider = CompressorProvider(sample: installation.calibrationSample, logger: starting)
+            _ = try await provider.compressor(for: loaded, path: path) { try await queue.firstDocuments() }
+        }
         let worker = try await queue.register(
             host: ProcessInfo.processInfo.hostName, processID: Int(ProcessInfo.processInfo.processIdentifier),
             version: Version.current)

@@ -53,7 +53,7 @@ public struct Doctor: Sendable {
             """
             file \(settings.file ?? "none"), model \(settings.model), weights \(settings.weights), threads \(settings.threads), \
             kv.memory \(formatByteCount(engine.kvBytes)), kv.type \(engine.kvDataType), \
-            engine.max_sequences \(engine.maxSequences), engine.rows_per_step \(engine.rowsPerStep), \
+            kv.policy \(settings.kvPolicy), engine.max_sequences \(engine.maxSequences), engine.rows_per_step \(engine.rowsPerStep), \
             worker.max_jobs \(worker.maxJobs), worker.lease \(worker.lease), worker.poll \(worker.poll), \
             worker.grace \(worker.grace)
             """)

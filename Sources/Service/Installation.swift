@@ -11,6 +11,8 @@ public struct Installation: Sendable {
     public var migrations: String { directory + "/Migrations" }
     /// The job templates.
     public var jobs: String { directory + "/Jobs" }
+    /// A text of our own that calibration falls back on.
+    public var calibrationSample: String { jobs + "/calibration-sample.txt" }
 
     /// Finds the files: in `DELTAKV_SHARE`, else in `share/deltakv` beside the program's `bin`, else in the source
     /// checkout that the program was built in.

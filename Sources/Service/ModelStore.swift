@@ -134,13 +134,10 @@ public struct ModelStore: Sendable {
         let handle = try FileHandle(forUpdating: URL(fileURLWithPath: file))
         try handle.synchronize()
         try handle.close()
-        guard rename(file, target) == 0 else {
-            throw ModelStoreError("\(target) cannot be written: \(String(cString: strerror(errno)))")
-        }
-        let parent = open(directory, O_RDONLY | O_DIRECTORY)
-        if parent >= 0 {
-            fsync(parent)
-            close(parent)
+        do throws(DurableFile.Failure) {
+            try DurableFile.rename(file, to: target)
+        } catch {
+            throw ModelStoreError("\(target) cannot be written: \(error)")
         }
     }
 

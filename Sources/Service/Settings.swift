@@ -11,12 +11,22 @@ public struct Settings: Sendable {
     public var weights: WeightForm
     /// The engine's bounds.
     public var engine: EngineSettings
+    /// How keys and values of long contexts are kept.
+    public var kvPolicy: KVPolicy
     /// Threads that compute; 0 means as many as the machine or its cgroup gives.
     public var threads: Int
     /// How this daemon takes jobs.
     public var worker: WorkerSettings
     /// The settings file that was read, if any.
     public var file: String?
+}
+
+/// How keys and values of long contexts are kept.
+public enum KVPolicy: String, Sendable, CaseIterable {
+    /// All of them, in the type that `kv.type` names.
+    case full
+    /// By the model's compressor, which is made at the first start.
+    case deltakv
 }
 
 /// How a daemon takes and keeps jobs.

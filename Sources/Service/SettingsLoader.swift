@@ -18,6 +18,7 @@ extension Settings {
         case engineRowsPerStep = "engine.rows_per_step"
         case kvMemory = "kv.memory"
         case kvType = "kv.type"
+        case kvPolicy = "kv.policy"
         case workerMaxJobs = "worker.max_jobs"
         case workerLease = "worker.lease"
         case workerPoll = "worker.poll"
@@ -46,6 +47,7 @@ extension Settings {
                 rowsPerStep: try await reader.int(.engineRowsPerStep, default: defaults.rowsPerStep, in: 1...65536),
                 kvBytes: try await reader.bytes(.kvMemory, default: defaultKVBytes()),
                 kvDataType: try await reader.dataType(.kvType)),
+            kvPolicy: try await reader.policy(.kvPolicy),
             threads: try await reader.int(.threads, default: 0, in: 0...1024),
             worker: WorkerSettings(
                 maxJobs: try await reader.int(.workerMaxJobs, default: 64, in: 1...100_000),
@@ -151,6 +153,10 @@ private struct SettingsReader {
 
     func weightForm(_ key: Settings.Key) async throws -> WeightForm {
         try await value(key, default: .native, expected: "native or float32") { WeightForm(rawValue: $0) }
+    }
+
+    func policy(_ key: Settings.Key) async throws -> KVPolicy {
+        try await value(key, default: .full, expected: "full or deltakv") { KVPolicy(rawValue: $0) }
     }
 
     func dataType(_ key: Settings.Key) async throws -> KVDataType {

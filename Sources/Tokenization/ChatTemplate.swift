@@ -1,66 +1,87 @@
 // SPDX-License-Identifier: Apache-2.0
+import Foundation
+import Jinja
 import ModelFiles
 
-/// How a model wants conversations written, from its file or folder.
-///
-/// Known is the ChatML template with a default system prompt; any other is an error when it is loaded.
+/// How a model wants conversations written: the Jinja template in its file, rendered as transformers renders it.
 public struct ChatTemplate: Sendable {
-    private let defaultSystemPrompt: String
+    private let path: String
+    private let template: JinjaTemplate
+    /// The texts of special tokens by the names that templates know them under, such as `bos_token`.
+    private let specialTokens: [String: String]
 
-    /// Reads the template of a model.
+    /// Reads the template of a model in either form.
     ///
-    /// - Throws: `TokenizerError.missingChatTemplate` or `.unsupportedChatTemplate`; `GGUFError` where it is no text.
+    /// - Throws: `TokenizerError.missingChatTemplate` or `.unsupportedChatTemplate`; `GGUFError` where a file is damaged.
     public init(_ model: ModelFile) throws {
-        guard let source = try model.chatTemplate() else {
-            throw TokenizerError.missingChatTemplate(path: model.path)
+        switch model {
+        case .gguf(let file): try self.init(file: file)
+        case .folder(let folder): try self.init(folder: folder)
         }
-        guard let prompt = Self.defaultSystemPrompt(of: source) else {
-            throw TokenizerError.unsupportedChatTemplate(path: model.path)
-        }
-        defaultSystemPrompt = prompt
     }
 
-    /// Reads the template of a GGUF file.
+    /// Reads the template of a GGUF file, `tokenizer.chat_template`.
     ///
-    /// - Throws: As for a model in either form.
-    public init(file: GGUFFile) throws { try self.init(.gguf(file)) }
+    /// - Throws: `TokenizerError.missingChatTemplate` or `.unsupportedChatTemplate`; `GGUFError` where keys are no texts.
+    public init(file: GGUFFile) throws {
+        try self.init(
+            path: file.path, source: file.metadata.stringIfPresent("tokenizer.chat_template"),
+            specialTokens: try Self.specialTokens(of: file))
+    }
+
+    /// Reads the template of a Hugging Face folder, `chat_template.jinja` or that in `tokenizer_config.json`.
+    ///
+    /// - Throws: `TokenizerError.missingChatTemplate` or `.unsupportedChatTemplate`; `GGUFError` where a file is damaged.
+    public init(folder: HuggingFaceFolder) throws {
+        try self.init(
+            path: folder.path, source: folder.chatTemplate(), specialTokens: try folder.specialTokens())
+    }
+
+    private init(path: String, source: String?, specialTokens: [String: String]) throws {
+        guard let source else { throw TokenizerError.missingChatTemplate(path: path) }
+        self.path = path
+        self.specialTokens = specialTokens
+        do {
+            template = try JinjaTemplate(source)
+        } catch {
+            throw TokenizerError.unsupportedChatTemplate(path: path, reason: error.description)
+        }
+    }
 
     /// Writes a conversation as a prompt that the model is to continue as the assistant.
     ///
     /// Contents become text pieces only, so that nothing in them is taken for a control token.
     ///
-    /// - Throws: `TokenizerError` where the template refuses the conversation.
-    public func render(_ messages: [ChatMessage]) throws -> [PromptPiece] {
-        var pieces: [PromptPiece] = []
-        if let first = messages.first, first.role != .system {
-            pieces += Self.turn("system", defaultSystemPrompt)
+    /// - Parameters:
+    ///   - messages: The conversation.
+    ///   - date: What a template that asks for the date is told, in UTC.
+    /// - Throws: `TokenizerError.chatTemplateFailed` where the template refuses the conversation or a limit is reached.
+    public func render(_ messages: [ChatMessage], date: Date = Date()) throws -> [PromptPiece] {
+        var variables = specialTokens.mapValues(JinjaInput.text)
+        variables["messages"] = .list(
+            messages.map { message in
+                .object([("role", .text(message.role.rawValue)), ("content", .input(message.content))])
+            })
+        variables["add_generation_prompt"] = .bool(true)
+        variables["tools"] = JinjaInput.none
+        variables["documents"] = JinjaInput.none
+        do {
+            let seconds = Int(exactly: date.timeIntervalSince1970.rounded(.down)) ?? 0
+            let pieces = try template.render(variables, date: JinjaDate(secondsSince1970: seconds))
+            return pieces.map { $0.isInput ? .text($0.text) : .markup($0.text) }
+        } catch {
+            throw TokenizerError.chatTemplateFailed(path: path, reason: error.description)
         }
-        for message in messages { pieces += Self.turn(message.role.rawValue, message.content) }
-        return pieces + [.control("<|im_start|>"), .text("assistant\n")]
     }
 
-    private static func turn(_ role: String, _ content: String) -> [PromptPiece] {
-        [.control("<|im_start|>"), .text("\(role)\n\(content)"), .control("<|im_end|>"), .text("\n")]
-    }
-
-    /// The template up to its default system prompt, and from there on; newlines stand in its literals as they are.
-    private static let beforePrompt =
-        "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
-        + "{{ '<|im_start|>system\n"
-    private static let afterPrompt =
-        "<|im_end|>\n' }}{% endif %}"
-        + "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
-        + "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-
-    /// The default system prompt where the template is the known one, else nil.
-    private static func defaultSystemPrompt(of source: String) -> String? {
-        // In a Jinja literal the escape for a newline and a newline are the same.
-        let source = source.split(separator: "\\n", omittingEmptySubsequences: false).joined(separator: "\n")
-        guard source.utf8.count >= beforePrompt.utf8.count + afterPrompt.utf8.count,
-            source.hasPrefix(beforePrompt), source.hasSuffix(afterPrompt)
-        else { return nil }
-        let prompt = source.dropFirst(beforePrompt.count).dropLast(afterPrompt.count)
-        // Anything that would end the literal, escape in it or be a control token makes it another template.
-        return prompt.contains(where: { "'\\<".contains($0) }) ? nil : String(prompt)
+    private static func specialTokens(of file: GGUFFile) throws -> [String: String] {
+        let names = ["bos": "bos", "eos": "eos", "unknown": "unk", "seperator": "sep", "padding": "pad"]
+        var ids: [String: Int] = [:]
+        for (key, name) in names {
+            ids["\(name)_token"] = try file.metadata.intIfPresent("tokenizer.ggml.\(key)_token_id")
+        }
+        if ids.isEmpty { return [:] }
+        let tokens = try file.metadata.strings("tokenizer.ggml.tokens")
+        return ids.compactMapValues { tokens.indices.contains($0) ? tokens[$0] : nil }
     }
 }

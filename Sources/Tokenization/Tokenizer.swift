@@ -21,6 +21,7 @@ public struct Tokenizer: Sendable {
 
     let vocabulary: Vocabulary
     private let encoder: Encoder
+    private let controlTokenFinder: ControlTokenFinder
 
     /// The kinds of tokenizer.
     private enum Encoder: Sendable {
@@ -76,6 +77,7 @@ public struct Tokenizer: Sendable {
         }
         endOfGeneration = Set(Self.endNames.compactMap { vocabulary.controlTokens[$0] } + definition.ends)
         beginningOfText = definition.beginning
+        controlTokenFinder = ControlTokenFinder(vocabulary.controlTokens)
         self.vocabulary = vocabulary
     }
 
@@ -100,15 +102,19 @@ public struct Tokenizer: Sendable {
         var merger = WordMerger(merges: encoder.merges)
         var tokens: [TokenID] = []
         var text = ""
+        func append(_ token: TokenID) {
+            encode(text, isFirst: tokens.isEmpty, with: &merger, into: &tokens)
+            text = ""
+            tokens.append(token)
+        }
         for piece in pieces {
             switch piece {
-            case .text(let more):
-                text += more
+            case .text(let more): text += more
+            case .markup(let markup):
+                controlTokenFinder.forEachPart(of: markup, text: { text += $0 }, token: append)
             case .control(let name):
                 guard let token = controlToken(named: name) else { throw TokenizerError.unknownControlToken(name) }
-                encode(text, isFirst: tokens.isEmpty, with: &merger, into: &tokens)
-                text = ""
-                tokens.append(token)
+                append(token)
             }
         }
         encode(text, isFirst: tokens.isEmpty, with: &merger, into: &tokens)

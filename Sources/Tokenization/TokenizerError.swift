@@ -13,7 +13,9 @@ public enum TokenizerError: Error, Equatable, Sendable, CustomStringConvertible 
     /// The file has no chat template.
     case missingChatTemplate(path: String)
     /// The file's chat template is not one that can be rendered.
-    case unsupportedChatTemplate(path: String)
+    case unsupportedChatTemplate(path: String, reason: String)
+    /// The file's chat template refuses a conversation, or takes too long for it.
+    case chatTemplateFailed(path: String, reason: String)
 
     /// What was wrong, where, and what to do next.
     public var description: String {
@@ -30,8 +32,10 @@ public enum TokenizerError: Error, Equatable, Sendable, CustomStringConvertible 
             "the vocabulary has no control token “\(name)”; use a prompt template made for this model"
         case .missingChatTemplate(let path):
             "\(path): the model has no chat template; give it the prompt as plain text"
-        case .unsupportedChatTemplate(let path):
-            "\(path): the model's chat template is not supported; give it the prompt as plain text"
+        case .unsupportedChatTemplate(let path, let reason):
+            "\(path): the model's chat template cannot be read: \(reason); give the model prompts as plain text"
+        case .chatTemplateFailed(let path, let reason):
+            "\(path): \(reason); write the messages as the model expects them, or give it the prompt as plain text"
         }
     }
 }

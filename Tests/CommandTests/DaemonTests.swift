@@ -208,6 +208,34 @@ import Testing
         }
     }
 
+    /// Two daemons that start at once with no compressor make one, from the queue's documents and the sample, and then work.
+    @Test func daemonsCalibrateOnceWhenThePolicyAsksForIt() async throws {
+        try await withQueue { program, client in
+            try await submit(2, words: 600, to: client)
+            let model = try ModelStore().path(of: ModelStore.defaultModel.name)
+            let folder = NSTemporaryDirectory() + "deltakv-models-\(UUID().uuidString)"
+            defer { try? FileManager.default.removeItem(atPath: folder) }
+            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+            try FileManager.default.createSymbolicLink(
+                atPath: folder + "/\(ModelStore.defaultModel.name).gguf", withDestinationPath: model)
+            let environment = program.environment.merging(
+                ["DELTAKV_MODELS": folder, "DELTAKV_KV_POLICY": "deltakv"]) { _, new in new }
+            let daemons = try (0..<2).map { _ in
+                try Program(environment: environment).start(["daemon", "--drain", "--poll", "200ms"])
+            }
+            var errors: [String] = []
+            for daemon in daemons {
+                let outcome = await daemon.outcome()
+                #expect(outcome.status == 0, "\(outcome.errors)")
+                errors.append(outcome.errors)
+            }
+            #expect(errors.count { $0.contains("calibrating, once") } == 1, "\(errors)")
+            #expect(errors.count { $0.contains("Using the compressor") } == 1, "\(errors)")
+            #expect(FileManager.default.fileExists(atPath: folder + "/\(ModelStore.defaultModel.name).deltakv"))
+            try await expectEachCompletedOnce(2, client)
+        }
+    }
+
     @Test func aDatabaseThatIsNotMigratedIsAClearError() async throws {
         try await withTestDatabase { settings in
             let program = Program(environment: [

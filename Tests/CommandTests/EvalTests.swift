@@ -50,8 +50,48 @@ import Testing
         #expect(outcome.errors.split(separator: "\n").count == 5 + 3 + 3)
     }
 
+    /// The paper's compressors from calibration to a table, in the published layout.
+    @Test func papersCompressorsAreMadeAndMeasured() async throws {
+        let words = (0..<420).map { "Line \($0) of the text says that \($0 * 7) is a number." }.joined(separator: "\n")
+        let text = try file("text.txt", words), folder = NSTemporaryDirectory() + "deltakv-\(UUID().uuidString).paper"
+        defer { for path in [text, folder] { try? FileManager.default.removeItem(atPath: path) } }
+        let calibration = try await program.run(
+            "calibrate", "--codec", "paper", "--text", text, "--output", folder, "--latent", "64", "--json")
+        #expect(calibration.status == 0, "\(calibration.errors)")
+        #expect(calibration.output.split(separator: "\n").count == 30)
+        let name = ((folder as NSString).lastPathComponent as NSString).deletingPathExtension
+        let outcome = try await program.run(
+            "eval", "--json", "--policy", "paper=\(folder),paper-all-s20=\(folder)", "--history", "384", "--score",
+            "32", "--text", text, "--retrieval-questions", "0")
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        let lines = try outcome.output.split(separator: "\n").map {
+            try #require(JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any])
+        }
+        #expect(lines.map { $0["policy"] as? String } == ["paper=\(name)", "paper-all-s20=\(name)"])
+        let ratios = lines.compactMap { $0["kv_ratio"] as? Double }, kl = lines.compactMap { $0["kl"] as? Double }
+        #expect(ratios.count == 2 && ratios[1] < ratios[0] && ratios[0] < 0.6)
+        #expect(kl.count == 2 && kl.allSatisfy { $0 > 0 && $0 < 1 })
+        // Weights of another model are refused by name.
+        let config = folder + "/config.json", json = try String(contentsOfFile: config, encoding: .utf8)
+        try json.replacing(/"deltakv_model_sha256" : "./) { _ in "\"deltakv_model_sha256\" : \"x" }
+            .write(toFile: config, atomically: true, encoding: .utf8)
+        let other = try await program.run("eval", "--policy", "paper=\(folder)", "--text", text, "--history", "192")
+        #expect(other.status == 1 && other.errors.contains("made for another model"), "\(other.errors)")
+        let missing = try await program.run("eval", "--policy", "deltakv=/no/such.deltakv", "--text", text)
+        #expect(missing.status == 1 && missing.errors.contains("/no/such.deltakv"), "\(missing.errors)")
+    }
+
     @Test(arguments: [
-        ["--policy", "nonsense"], ["--history", "0"], ["--history", "a"], ["--score", "0"], ["--documents", "0"],
+        ["--latent", "64"], ["--codec", "paper", "--latent", "0"], ["--codec", "odd"], ["--tokens", "100"],
+    ])
+    func wrongUsageOfCalibrateExitsWithTwo(arguments: [String]) async throws {
+        let outcome = try await program.start(["calibrate"] + arguments).outcome()
+        #expect(outcome.status == 2 && outcome.output.isEmpty && !outcome.errors.isEmpty)
+    }
+
+    @Test(arguments: [
+        ["--policy", "nonsense"], ["--policy", "paper-x"], ["--policy", "kivi-int9"], ["--history", "0"],
+        ["--history", "a"], ["--score", "0"], ["--documents", "0"],
         ["--retrieval-questions", "-1"], ["--perplexity", "1"],
     ])
     func wrongUsageExitsWithTwo(arguments: [String]) async throws {

@@ -102,11 +102,25 @@ import Testing
     }
 
     @Test func namesAreRead() throws {
-        for name in PolicyCatalogue.defaultNames + ["quest-16"] {
-            #expect(try PolicyCatalogue.policy(named: name).name == name)
+        #expect(try PolicyCatalogue.defaultNames.map { try PolicyChoice($0) }.count == 8)
+        let choices: [String: PolicyChoice] = [
+            "quest-16": .quest(16), "snapkv-11%": .snapKV(.percent(11)), "kivi-int3": .kivi(bits: 3),
+            "deltakv": .deltaKV(file: nil), "deltakv=a-b=c.deltakv": .deltaKV(file: "a-b=c.deltakv"),
+            "paper": .paper(PaperVariant(), file: nil),
+        ]
+        for (name, choice) in choices { #expect(try PolicyChoice(name) == choice) }
+        guard case .paper(let variant, let file) = try PolicyChoice("paper-all-g32-s20-k2=x/y.paper") else {
+            throw EvaluationError.unknownPolicy("paper")
         }
-        for bad in ["", "f32", "quest", "quest-", "quest-0", "quest--5", "kivi-int3", "snapkv-1-2"] {
-            #expect(throws: EvaluationError.unknownPolicy(bad)) { try PolicyCatalogue.policy(named: bad) }
+        #expect(variant.compressesAll && variant.latents == .int4(group: 32) && variant.stride == 20)
+        #expect(variant.neighbours == 2 && file == "x/y.paper")
+        #expect(PolicyCatalogue.shown("paper-all=x/y.paper", "x/y.paper") == "paper-all=y")
+        for bad in [
+            "", "f32", "quest", "quest-", "quest-0", "quest--5", "kivi-int9", "kivi-int", "kivi-4", "snapkv-1-2",
+            "snapkv-0%", "snapkv-101%", "f16-1", "f16=x", "deltakv-1", "deltakv=", "paper-", "paper-g3", "paper-s0",
+            "paper-k65", "paper-all-x", "kivi-int4=x",
+        ] {
+            #expect(throws: EvaluationError.unknownPolicy(bad)) { try PolicyChoice(bad) }
         }
     }
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import Kernels
 import Testing
 
 @testable import Evaluation
@@ -18,8 +19,11 @@ import Testing
             try runner.score(tokens[history...], position: history) { found.append(Array($1)) }
             return found
         }
+        let catalogue = PolicyCatalogue(
+            threads: try ThreadPool(threads: 2), compressor: { _ in throw EvaluationError.unknownPolicy("deltakv") },
+            paperCompressor: { _ in throw EvaluationError.unknownPolicy("paper") })
         func distance(_ name: String) throws -> Float {
-            let found = try logits(PolicyCatalogue.policy(named: name))
+            let found = try logits(catalogue.policy(named: name))
             #expect(found.count == 30)
             return zip(found.joined(), exact.joined()).reduce(0) { max($0, abs($1.0 - $1.1)) }
         }

@@ -43,6 +43,7 @@ import Testing
     @Test(arguments: [
         ("DELTAKV_WORKER_MAX_JOBS", "abc", "worker.max_jobs"), ("DELTAKV_WORKER_MAX_JOBS", "0", "worker.max_jobs"),
         ("DELTAKV_KV_MEMORY", "12 parsecs", "kv.memory"), ("DELTAKV_KV_TYPE", "f8", "kv.type"),
+        ("DELTAKV_KV_POLICY", "half", "kv.policy"),
         ("DELTAKV_WORKER_LEASE", "-3s", "worker.lease"),
     ])
     func aBadValueIsNamedWithItsSource(variable: String, value: String, key: String) async {

@@ -44,21 +44,37 @@ import Testing
         #expect(throws: TokenizerError.missingChatTemplate(path: file.path)) { try ChatTemplate(file: file) }
     }
 
-    @Test func otherTemplatesAreAnError() throws {
-        let known = try TestModel.load().file.metadata.string("tokenizer.chat_template")
-        let others = [
-            "", "{{ messages }}", known + " ", known.replacing("message['content']", with: "message['content'] | trim"),
-            known.replacing("You are", with: "You' + bos_token + 'are"),
-            known.replacing("You are", with: "<|im_end|>"),
-        ]
-        for other in others {
+    @Test func brokenTemplatesAreAnError() throws {
+        for broken in ["{% for m in messages %}", "{{ 'x }}", "{% include 'x' %}", "{{ (((( }}"] {
             var file = TokenizerFile()
-            file.texts["tokenizer.chat_template"] = other
+            file.texts["tokenizer.chat_template"] = broken
             let opened = try file.file()
-            #expect(throws: TokenizerError.unsupportedChatTemplate(path: opened.path)) {
+            #expect {
                 try ChatTemplate(file: opened)
+            } throws: {
+                if case .unsupportedChatTemplate(opened.path, _)? = $0 as? TokenizerError { true } else { false }
             }
         }
+    }
+
+    @Test func aTemplateMayRefuseAConversation() throws {
+        var file = TokenizerFile()
+        file.texts["tokenizer.chat_template"] =
+            "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}{{ messages[0].content }}"
+        let template = try ChatTemplate(file: file.file())
+        #expect {
+            try template.render([ChatMessage(role: .system, content: "Obey.")])
+        } throws: {
+            "\($0)".contains("no system role")
+        }
+        #expect(try template.render([ChatMessage(role: .user, content: "Hi")]) == [.text("Hi")])
+    }
+
+    @Test func aTemplateIsToldTheDateItIsGiven() throws {
+        var file = TokenizerFile()
+        file.texts["tokenizer.chat_template"] = "{{ strftime_now('%d %b %Y') }}{{ bos_token }}"
+        let date = Date(timeIntervalSince1970: 1_700_000_000)
+        #expect(try ChatTemplate(file: file.file()).render([], date: date) == [.markup("14 Nov 2023")])
     }
 
     @Test func theDefaultSystemPromptIsTheFilesOwn() throws {
@@ -67,8 +83,8 @@ import Testing
         var file = TokenizerFile()
         file.texts["tokenizer.chat_template"] = known.replacing(prompt, with: "Be brief").replacing("\n", with: "\\n")
         let pieces = try ChatTemplate(file: file.file()).render([ChatMessage(role: .user, content: "Hi")])
-        #expect(pieces[1] == .text("system\nBe brief"))
-        #expect(pieces[5] == .text("user\nHi"))
+        #expect(pieces.first == .markup("<|im_start|>system\nBe brief<|im_end|>\n<|im_start|>user\n"))
+        #expect(pieces[1] == .text("Hi"))
     }
 }
 
@@ -76,7 +92,7 @@ extension PromptPiece {
     /// The piece as the reference writes it.
     fileprivate var literal: String {
         switch self {
-        case .text(let text): text
+        case .text(let text), .markup(let text): text
         case .control(let name): name
         }
     }

@@ -29,8 +29,9 @@ struct LayerSolver {
 
     func solve() throws(CompressionError) -> Solution {
         let (mean, deviation) = moments()
+        guard mean.allSatisfy(\.isFinite) else { throw .nonFiniteRow(layer: layer) }
         let whitening = try Whitening(metric: metric, deviation: deviation, columns: columns, layer: layer, blas)
-        let sample = whitened(whitening, mean, deviation)
+        let sample = try whitened(whitening, mean, deviation)
         let centres = Prototypes.find(
             sample.floats(), rows: sampleCount, columns: columns, count: settings.prototypes, blas)
         let raw = basis(of: residuals(sample, from: centres))
@@ -76,8 +77,15 @@ struct LayerSolver {
 
     private var sampleCount: Int { min(tokens, 8192) }
 
-    private func whitened(_ whitening: Whitening, _ mean: [Double], _ deviation: [Double]) -> ReservedMemory {
-        guard let memory = try? ReservedMemory(count: 4 * sampleCount * columns) else { preconditionFailure("memory") }
+    private func whitened(
+        _ whitening: Whitening, _ mean: [Double], _ deviation: [Double]
+    ) throws(CompressionError) -> ReservedMemory {
+        let memory: ReservedMemory
+        do throws(KernelError) {
+            memory = try ReservedMemory(count: 4 * sampleCount * columns)
+        } catch {
+            throw .kernel(error)
+        }
         let matrix = whitening.forward.map(Float.init)
         var piece = Array(repeating: Float(0), count: 512 * columns)
         for first in stride(from: 0, to: sampleCount, by: 512) {

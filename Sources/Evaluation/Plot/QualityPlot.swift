@@ -29,7 +29,8 @@ public struct QualityPlot {
             points: reports.flatMap { report -> [Point] in
                 let figures = report.figures, divergence = figures.divergence.mean
                 let memory = Point(policy: report.policy, ratio: figures.kvRatio, divergence: divergence, isDisk: false)
-                guard figures.kvRatioDisk != figures.kvRatio else { return [memory] }
+                // Closer than that, one mark would hide the other.
+                guard abs(figures.kvRatioDisk - figures.kvRatio) > 0.02 * figures.kvRatio else { return [memory] }
                 return [
                     memory,
                     Point(
@@ -78,12 +79,14 @@ public struct QualityPlot {
     /// Marks, and labels to the right of all, moved apart where they would overlap.
     private var marks: String {
         let ordered = points.sorted { ($0.divergence, $0.label) > ($1.divergence, $1.label) }
-        let heights = Self.apart(ordered.map { y.place($0.divergence) }, by: 15, limit: 445)
+        // As far apart as letters are high, and closer where there are many.
+        let gap = min(15, 410 / Double(max(1, ordered.count)))
+        let heights = Self.apart(ordered.map { y.place($0.divergence) }, by: gap, limit: 445)
         return zip(ordered, heights).map { point, height in
             let left = x.place(point.ratio), top = y.place(point.divergence)
             let color = "hsl(\((points.firstIndex { $0.policy == point.policy } ?? 0) * 137 % 360) 65% 42%)"
             let fill = point.isDisk ? "#ffffff" : color
-            return line(left, top, 655, height, "#bbbbbb")
+            return line(left, top, 655, height, color)
                 + "<circle cx=\"\(number(left))\" cy=\"\(number(top))\" r=\"5\" fill=\"\(fill)\" stroke=\"\(color)\" stroke-width=\"2\"/>"
                 + "<text x=\"659\" y=\"\(number(height + 4))\">\(Self.escaped(point.label))</text>"
         }.joined(separator: "\n")
@@ -107,7 +110,7 @@ public struct QualityPlot {
     }
 
     private func line(_ x1: Double, _ y1: Double, _ x2: Double, _ y2: Double, _ color: String) -> String {
-        "<line x1=\"\(number(x1))\" y1=\"\(number(y1))\" x2=\"\(number(x2))\" y2=\"\(number(y2))\" stroke=\"\(color)\"/>"
+        "<line x1=\"\(number(x1))\" y1=\"\(number(y1))\" x2=\"\(number(x2))\" y2=\"\(number(y2))\" stroke=\"\(color)\" stroke-width=\"0.7\"/>"
     }
 
     private func number(_ value: Double) -> String { String(format: "%.1f", value) }

@@ -1,18 +1,18 @@
-import Inference
 // SPDX-License-Identifier: Apache-2.0
+import Inference
 import Kernels
 
 /// Keeps all tokens; a few observation layers read everything, and the layers after each read only the tokens that it attended
 /// to most, by its head that cares most, besides the tokens at both ends (Hao et al., OmniKV, ICLR 2025).
 public struct OmniKVPolicy: CachePolicy {
     /// Tokens picked for each query.
-    public let budget: Int
+    public let budget: TokenBudget
     /// Layers that read everything; nil for a sixth of a model's layers, denser at its beginning.
     public let observationLayers: [Int]?
     private let ends = ExactEnds()
 
     /// A policy that picks `budget` tokens.
-    public init(budget: Int, observationLayers: [Int]? = nil) {
+    public init(budget: TokenBudget, observationLayers: [Int]? = nil) {
         self.budget = budget
         self.observationLayers = observationLayers
     }
@@ -26,7 +26,7 @@ public struct OmniKVPolicy: CachePolicy {
             bytes: CacheBytes(memory: history.exactBytes),
             selector: ObservedTokens(
                 shape: history.shape, layers: observationLayers ?? Self.defaultLayers(of: history.shape.layers),
-                middle: ends.middle(of: history.count), count: history.count, budget: budget))
+                middle: ends.middle(of: history.count), count: history.count, budget: budget.of(history.count)))
     }
 
     /// Layers 0, 2, 7, 14 and 20 of 30, and the like for other depths.

@@ -10,11 +10,11 @@ public struct QuestPolicy: CachePolicy {
     static let denseLayers = 2
 
     /// Tokens read in pages, for each query and KV head.
-    public let budget: Int
+    public let budget: TokenBudget
     private let ends = ExactEnds()
 
     /// A policy that reads `budget` tokens in pages.
-    public init(budget: Int) { self.budget = budget }
+    public init(budget: TokenBudget) { self.budget = budget }
 
     /// Such as `quest-512`.
     public var name: String { "quest-\(budget)" }
@@ -26,7 +26,8 @@ public struct QuestPolicy: CachePolicy {
         let bounds = sparse * (middle.count / Self.page) * 2 * shape.keyWidth * 2
         return CompressedHistory(
             bytes: CacheBytes(memory: history.exactBytes + bounds, disk: history.exactBytes),
-            selector: BoundedPages(shape: shape, middle: middle, count: history.count, pages: budget / Self.page))
+            selector: BoundedPages(
+                shape: shape, middle: middle, count: history.count, pages: budget.of(history.count) / Self.page))
     }
 }
 

@@ -10,11 +10,11 @@ public struct SnapKVPolicy: CachePolicy {
     static let pool = 7
 
     /// Tokens kept of a history for each KV head, both ends included.
-    public let budget: Int
+    public let budget: TokenBudget
     private let ends = ExactEnds()
 
     /// A policy that keeps `budget` tokens.
-    public init(budget: Int) { self.budget = budget }
+    public init(budget: TokenBudget) { self.budget = budget }
 
     /// Such as `snapkv-1024`.
     public var name: String { "snapkv-\(budget)" }
@@ -22,7 +22,7 @@ public struct SnapKVPolicy: CachePolicy {
     /// Drops what the last queries do not attend to.
     public func compress(_ history: History) -> CompressedHistory {
         let middle = ends.middle(of: history.count)
-        let picked = max(0, min(middle.count, budget - (history.count - middle.count)))
+        let picked = max(0, min(middle.count, budget.of(history.count) - (history.count - middle.count)))
         let kept = history.count - middle.count + picked
         return CompressedHistory(
             bytes: CacheBytes(memory: history.shape.exactBytes(tokens: kept)),

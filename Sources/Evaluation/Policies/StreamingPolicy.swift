@@ -5,17 +5,18 @@ import Kernels
 /// positions.
 public struct StreamingPolicy: CachePolicy {
     /// Tokens kept of a history, sinks included.
-    public let budget: Int
+    public let budget: TokenBudget
     private let ends = ExactEnds()
 
     /// A policy that keeps `budget` tokens.
-    public init(budget: Int) { self.budget = budget }
+    public init(budget: TokenBudget) { self.budget = budget }
 
     /// Such as `streaming-1024`.
     public var name: String { "streaming-\(budget)" }
 
     /// Drops the middle.
     public func compress(_ history: History) -> CompressedHistory {
+        let budget = budget.of(history.count)
         let sinks = min(ends.sinks, budget, history.count), kept = min(budget, history.count)
         let positions =
             (0..<sinks).map { Int32($0) } + (history.count - (kept - sinks)..<history.count).map { Int32($0) }

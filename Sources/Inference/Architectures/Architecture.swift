@@ -12,7 +12,7 @@ public struct Architecture: Sendable, Equatable {
     /// Whether queries, keys and values have biases.
     var hasBiases = false
     /// Whether heads of queries and keys are RMS-normalised before rotation.
-    var normalizesHeads = false
+    public var normalizesHeads = false
 
     /// What can be run.
     public static let all: [Architecture] = [.llama, .qwen2, .qwen3]

@@ -13,8 +13,11 @@ struct CalibrateCommand: AsyncParsableCommand {
         discussion: """
             Runs texts through the model once, looks at its keys, values and attention, and solves a codec for every layer.
             Give texts like those that you will work on. The compressor lies beside the model unless --output says otherwise
-            and serves these weights only.
+            and serves these weights only. The codec paper is there to compare with: the linear compressors of the
+            DeltaKV paper in closed form, a folder in the layout that its authors publish.
             """)
+
+    enum Codec: String, ExpressibleByArgument, CaseIterable { case transform, paper }
 
     @OptionGroup var settings: SettingsOptions
 
@@ -32,6 +35,13 @@ struct CalibrateCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Every so many tokens one is a reference for others.", valueName: "n"))
     var stride = CodecSettings().stride
 
+    @Option(help: "The codec to calibrate.")
+    var codec = Codec.transform
+
+    @Option(
+        help: ArgumentHelp("Elements of a latent of the codec paper; by default a quarter of a row.", valueName: "n"))
+    var latent: Int?
+
     @Option(help: ArgumentHelp("Where to write the compressor.", valueName: "file"))
     var output: String?
 
@@ -41,6 +51,8 @@ struct CalibrateCommand: AsyncParsableCommand {
     func validate() throws {
         guard (0.1...20).contains(step) else { throw ValidationError("--step must be between 0.1 and 20") }
         guard (2...1000).contains(stride) else { throw ValidationError("--stride must be between 2 and 1000") }
+        guard codec == .paper || latent == nil else { throw ValidationError("--latent is for --codec paper") }
+        guard (latent ?? 1) > 0 else { throw ValidationError("--latent must be above 0") }
         guard tokens >= Calibration.leastTokens else {
             throw ValidationError("--tokens must be at least \(Calibration.leastTokens)")
         }
@@ -52,6 +64,7 @@ struct CalibrateCommand: AsyncParsableCommand {
         let digest = try ModelFile(path: modelPath).digest()
         let loaded = try settings.loadModel()
         let texts = try CalibrationTexts(files: text).pieces(of: tokens) { loaded.tokenizer.encode($0) }
+        if codec == .paper { return try calibratePaper(loaded, digest: digest, modelPath: modelPath, texts) }
         let calibration = Calibration(
             model: loaded.model, modelDigest: digest, settings: CodecSettings(stride: stride, step: step),
             threads: loaded.threads)
@@ -91,11 +104,11 @@ struct CalibrateCommand: AsyncParsableCommand {
         }
     }
 
-    private func percent(_ share: Double) -> String { String(format: "%.1f %%", 100 * share) }
+    func percent(_ share: Double) -> String { String(format: "%.1f %%", 100 * share) }
 }
 
 /// A line that shows how far calibration is.
-private struct CalibrationBar {
+struct CalibrationBar {
     private let isTerminal = ProgressDisplay.isPossible
 
     mutating func show(_ progress: Calibration.Progress) {

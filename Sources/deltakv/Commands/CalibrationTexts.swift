@@ -27,16 +27,7 @@ struct CalibrationTexts {
 
     /// Texts as tokens, cut to pieces that calibration takes, the same share of every file, `limit` tokens together at most.
     func pieces(of limit: Int, encode: (String) -> [Int32]) -> [[Int32]] {
-        let encoded = texts.map(encode).sorted { $0.count < $1.count }
-        var left = limit, pieces: [[Int32]] = []
-        for (index, text) in encoded.enumerated() {
-            let share = min(text.count, left / (encoded.count - index))
-            left -= share
-            for first in Swift.stride(from: 0, to: share, by: Calibration.longestText) {
-                pieces.append(Array(text[first..<min(share, first + Calibration.longestText)]))
-            }
-        }
-        return pieces
+        CalibrationPieces.cut(texts.map(encode), limit: limit)
     }
 
     private static func read(_ path: String) throws -> String {

@@ -44,9 +44,12 @@ struct DaemonCommand: AsyncParsableCommand {
         var logger = Logger(label: "deltakv") { StreamLogHandler.standardError(label: $0) }
         // A log line in the middle of the progress line is for warnings only.
         logger.logLevel = logLevel ?? (showsProgress ? .warning : .info)
+        // Before that line is drawn, calibration may take a minute and says so.
+        var starting = logger
+        starting.logLevel = logLevel ?? .info
         let daemon = try await Daemon.start(
             settings: settings, database: DatabaseLocation.resolve(), installation: Installation(),
-            mode: drain ? .drain : .serve, logger: logger)
+            mode: drain ? .drain : .serve, logger: logger, starting: starting)
         let group = ServiceGroup(
             configuration: .init(
                 services: [.init(service: daemon, successTerminationBehavior: .gracefullyShutdownGroup)],

@@ -4,7 +4,6 @@ import ArgumentParser
 import Compression
 import Evaluation
 import Foundation
-import ModelFiles
 import Service
 
 /// `deltakv eval`: what compressed caches cost in quality.
@@ -20,8 +19,11 @@ struct EvalCommand: AsyncParsableCommand {
 
     @OptionGroup var settings: SettingsOptions
 
-    @Option(help: ArgumentHelp("Policies: \(PolicyCatalogue.summary).", valueName: "p,q"))
-    var policy = CommaList<String>(PolicyCatalogue.defaultNames)
+    @Option(
+        help: ArgumentHelp(
+            "Policies: \(PolicyChoice.summary). By default the baselines \(PolicyCatalogue.defaultNames.joined(separator: ",")), "
+                + "and deltakv, paper and paper-all where the model has compressors.", valueName: "p,q"))
+    var policy: CommaList<String>?
 
     @Option(
         help: ArgumentHelp("Compressor for the policy deltakv; by default the one beside the model.", valueName: "file")
@@ -70,21 +72,9 @@ struct EvalCommand: AsyncParsableCommand {
         guard retrievalQuestions >= 0 else { throw ValidationError("--retrieval-questions must be at least 0") }
         guard documents > 0 else { throw ValidationError("--documents must be above 0") }
         guard (perplexity ?? 2) > 1 else { throw ValidationError("--perplexity must be above 1") }
-        for name in policy.values where name != "deltakv" { _ = try named(name, nil) }
-    }
-
-    private func named(_ name: String, _ compressor: Compressor?) throws -> any CachePolicy {
-        do throws(EvaluationError) {
-            return try PolicyCatalogue.policy(named: name, compressor: compressor)
-        } catch {
-            throw ValidationError("\(error)")
+        for name in policy?.values ?? [] {
+            do throws(EvaluationError) { _ = try PolicyChoice(name) } catch { throw ValidationError("\(error)") }
         }
-    }
-
-    private func loadCompressor(_ model: String) throws -> Compressor {
-        let path = try ModelStore().path(of: model)
-        return try CompressorFile.load(
-            path: compressor ?? CompressorFile.path(forModel: path), forModelDigest: ModelFile(path: path).digest())
     }
 
     func run() async throws {
@@ -93,8 +83,12 @@ struct EvalCommand: AsyncParsableCommand {
         let records = try longbench.flatMap(Self.records)
         // With int8 products a cache that differs in its last bits already gives a divergence of 0.003.
         let loaded = try await settings.load(more: [.weights: settings.weights ?? "float32"]).loadModel()
-        let compressor = try policy.values.contains("deltakv") ? loadCompressor(await settings.load().model) : nil
-        let policies = try policy.values.map { try named($0, compressor) }
+        let compressors = ModelCompressors(path: try ModelStore().path(of: try await settings.load().model))
+        let catalogue = PolicyCatalogue(
+            threads: loaded.threads, compressor: { try compressors.transform($0 ?? compressor) },
+            paperCompressor: { try compressors.paper($0, loaded.model.configuration) })
+        let names = policy?.values ?? PolicyCatalogue.defaultNames + compressors.policies(named: compressor)
+        let policies = try names.map { try catalogue.policy(named: $0) }
         let evaluation = Evaluation(
             documents: texts.map { .init(name: $0.name, tokens: loaded.tokenizer.encode($0.text)) },
             measure: TextMeasure(histories: Array(Set(history.values)).sorted(), score: score),

@@ -5,10 +5,10 @@ import Synchronization
 import Testing
 
 /// Readers of untrusted files under mutated inputs: no crash, no hang, and no more memory asked for than a constant times what
-/// the input has. `ops/fuzz` runs a million inputs; the suite runs a few thousand.
+/// the input has. `ops/fuzz readers` runs a million inputs; the suite runs a few thousand.
 ///
-/// An input's number is its seed, so that one is run again alone with `DELTAKV_FUZZ_FIRST` and `DELTAKV_FUZZ_INPUTS=1`.
-@Suite(.serialized) struct FuzzTests {
+/// An input's number is its seed, so that one is run again alone with `DELTAKV_FUZZ_SEED` and `DELTAKV_FUZZ_INPUTS=1`.
+@Suite(.serialized) struct ReaderFuzzTests {
     /// Bytes asked for, all allocations of a reader together, for each byte of input, and beside that.
     private static let bytesPerByte = 2000, bytesBeside = 4 << 20
 
@@ -18,7 +18,7 @@ import Testing
 
     @Test(arguments: FuzzTarget.all)
     func hostileInputsAreReadOrRefused(_ target: FuzzTarget) throws {
-        let first = Self.setting("DELTAKV_FUZZ_FIRST", default: 0)
+        let first = Self.setting("DELTAKV_FUZZ_SEED", default: 0)
         let inputs = Self.setting("DELTAKV_FUZZ_INPUTS", default: 2000)
         let seeds = try target.seeds(), file = try InputFile(names: target.names, fixed: target.fixed())
         for seed in seeds {
