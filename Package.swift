@@ -86,6 +86,8 @@ let package = Package(
         .testTarget(
             name: "InferenceTests", dependencies: ["AllocationCounter", "Inference", "Kernels"], exclude: ["Golden"]),
         .testTarget(
+            name: "ReaderFuzzTests", dependencies: ["AllocationCounter", "Inference", "ModelFiles", "Tokenization"]),
+        .testTarget(
             name: "CompressionTests",
             dependencies: ["CCompression", "Compression", "Inference", "Kernels", "ModelFiles"], exclude: ["Golden"]),
         .testTarget(name: "StructuredOutputTests", dependencies: ["ModelFiles", "StructuredOutput", "Tokenization"]),

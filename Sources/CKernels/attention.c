@@ -39,7 +39,13 @@ static void gather_queries(const dkv_attention *a, const dkv_attention_unit *u, 
     }
 }
 
-/// Reduces one chunk from an empty state. Pages after the last one that any row may see are not touched.
+/// How many leading tokens of a page the row at `position` no longer sees.
+static int32_t hidden_tokens(const dkv_attention *a, size_t position, size_t page) {
+    const size_t first = dkv_first_seen(a, position), start = page * DKV_PAGE_TOKENS;
+    return first <= start ? 0 : first - start < DKV_PAGE_TOKENS ? (int32_t)(first - start) : DKV_PAGE_TOKENS;
+}
+
+/// Reduces one chunk from an empty state. Pages that no row may see are not touched.
 static void attend_chunk(const dkv_attention *a, const dkv_attention_unit *u, const tile_scratch *t, size_t chunk,
                          float *maximum, float *sum, float *output) {
     const size_t d = a->shape.head_dimension, plane = DKV_PAGE_TOKENS * d, tile = u->rows * a->group;
@@ -48,18 +54,23 @@ static void attend_chunk(const dkv_attention *a, const dkv_attention_unit *u, co
     const size_t keys = (a->layer * 2 * a->shape.kv_heads + u->kv_head) * plane * bytes;
     const size_t values = keys + a->shape.kv_heads * plane * bytes;
     const size_t last_position = u->position + u->rows - 1;
-    int32_t valid[DKV_TILE_ROWS];
+    const size_t first_seen = dkv_first_seen(a, u->position), first_page = first_seen / DKV_PAGE_TOKENS;
+    int32_t valid[DKV_TILE_ROWS], hidden[DKV_TILE_ROWS];
     clear(maximum, sum, output, tile, d);
     dkv_page_step step = {
         .rows = tile, .head_dimension = d, .half = half, .queries = t->queries, .valid = valid,
         .maximum = maximum, .sum = sum, .output = output, .scores = t->scores, .wide = t->wide,
     };
-    for (size_t page = chunk * chunk_pages; page < (chunk + 1) * chunk_pages; page++) {
+    const size_t start = chunk * chunk_pages > first_page ? chunk * chunk_pages : first_page;
+    for (size_t page = start; page < (chunk + 1) * chunk_pages; page++) {
         if (page * DKV_PAGE_TOKENS > last_position) break;
+        const bool hides = dkv_first_seen(a, last_position) > page * DKV_PAGE_TOKENS;
         for (size_t i = 0; i < tile; i++) {
             int64_t seen = (int64_t)(u->position + i / a->group) + 1 - (int64_t)(page * DKV_PAGE_TOKENS);
             valid[i] = seen > DKV_PAGE_TOKENS ? DKV_PAGE_TOKENS : (int32_t)seen;
+            hidden[i] = hides ? hidden_tokens(a, u->position + i / a->group, page) : 0;
         }
+        step.hidden = hides ? hidden : NULL;
         step.keys = u->pages[page] + keys;
         step.values = u->pages[page] + values;
         a->kernels->attend_page(&step);

@@ -58,6 +58,7 @@ typedef struct band {
     float *chunk, *total;       // outputs [d][band_rows]
     V query_scale[band_vectors];
     VI position[band_vectors];  // the last token that a row sees
+    VI first[band_vectors];     // the first token that a row sees
     V maximum[band_vectors], sum[band_vectors];
 } band;
 
@@ -80,16 +81,18 @@ static void load_band(const dkv_attention *a, const dkv_attention_unit *u, size_
     for (size_t v = 0; v < vectors; v++) {
         int8_t codes[VW][width];
         float scales[VW];
-        int32_t positions[VW];
+        int32_t positions[VW], firsts[VW];
         for (size_t lane = 0; lane < VW; lane++) {
             const size_t wanted = first + v * VW + lane, row = wanted < last ? wanted : last;
             float spread[DKV_MAX_HEAD_DIMENSION];
             int8_spread(query_of(a, u, row), a->scale, d, spread);
             scales[lane] = v_quantize(spread, d, codes[lane]);
             positions[lane] = (int32_t)(u->position + row / a->group);
+            firsts[lane] = (int32_t)dkv_first_seen(a, u->position + row / a->group);
         }
         b->query_scale[v] = v_load(scales);
         b->position[v] = v_load_int(positions);
+        b->first[v] = v_load_int(firsts);
         // Four codes of a row go together as one number, and these from rows to lanes.
         for (size_t g = 0; g < d / 4; g += VW) {
             V block[VW];
@@ -102,8 +105,11 @@ static void load_band(const dkv_attention *a, const dkv_attention_unit *u, size_
     }
 }
 
-/// Scores of `score_block` tokens from `first` on; `masked` if some rows may not see some of them.
-INLINE void score_tokens(const size_t vectors, const bool masked, const band *b, int8_head h, size_t d, size_t first,
+/// Which tokens of a page some rows of a band may not see: none, some at its end, or some at its beginning too.
+enum { mask_none, mask_later, mask_both };
+
+/// Scores of `score_block` tokens from `first` on.
+INLINE void score_tokens(const size_t vectors, const int mask, const band *b, int8_head h, size_t d, size_t first,
                          int32_t position, V *largest) {
     VI acc[score_block * band_vectors];
     UNROLL for (size_t t = 0; t < score_block; t++) {
@@ -122,7 +128,8 @@ INLINE void score_tokens(const size_t vectors, const bool masked, const band *b,
         const VI token = v_set_int(position + (int32_t)(first + t));
         UNROLL for (size_t v = 0; v < vectors; v++) {
             V score = v_mul(v_mul(v_from_int(acc[t * vectors + v]), scale), b->query_scale[v]);
-            if (masked) score = v_unless_int_less(score, b->position[v], token, v_set(DKV_MASKED_SCORE));
+            if (mask != mask_none) score = v_unless_int_less(score, b->position[v], token, v_set(DKV_MASKED_SCORE));
+            if (mask == mask_both) score = v_unless_int_less(score, token, b->first[v], v_set(DKV_MASKED_SCORE));
             v_store(b->scores + (first + t) * band_rows + v * VW, score);
             largest[v] = v_max(largest[v], score);
         }
@@ -192,14 +199,16 @@ INLINE void add_values(const size_t vectors, const size_t count, const band *b, 
 }
 
 INLINE void band_page(const size_t vectors, band *b, int8_head h, size_t d, int32_t position, size_t visible,
-                      bool masked) {
+                      int mask) {
     V largest[band_vectors], factor[band_vectors], worth[band_vectors];
     UNROLL for (size_t v = 0; v < vectors; v++) largest[v] = b->maximum[v];
     for (size_t t = 0; t < page_tokens; t += score_block) {
-        if (masked) {
-            score_tokens(vectors, true, b, h, d, t, position, largest);
+        if (mask == mask_none) {
+            score_tokens(vectors, mask_none, b, h, d, t, position, largest);
+        } else if (mask == mask_later) {
+            score_tokens(vectors, mask_later, b, h, d, t, position, largest);
         } else {
-            score_tokens(vectors, false, b, h, d, t, position, largest);
+            score_tokens(vectors, mask_both, b, h, d, t, position, largest);
         }
     }
     UNROLL for (size_t v = 0; v < vectors; v++) {
@@ -273,11 +282,13 @@ INLINE void attend_band(const size_t vectors, const dkv_attention *a, const dkv_
             b.sum[v] = v_zero();
         }
         memset(b.chunk, 0, bytes);
-        for (size_t page = chunk * chunk_pages; page < (chunk + 1) * chunk_pages; page++) {
+        for (size_t page = first_page_of(a, chunk, first_position); page < (chunk + 1) * chunk_pages; page++) {
             const size_t start = page * page_tokens;
             if (start > last_position) break;
-            band_page(vectors, &b, int8_head_of(a, u, page), d, (int32_t)start, last_position + 1 - start,
-                      start + page_tokens - 1 > first_position);
+            const int mask = dkv_first_seen(a, last_position) > start          ? mask_both
+                             : start + page_tokens - 1 > first_position ? mask_later
+                                                                        : mask_none;
+            band_page(vectors, &b, int8_head_of(a, u, page), d, (int32_t)start, last_position + 1 - start, mask);
         }
         if (!u->partial) merge_chunk(vectors, &b, d, maximum, sum);
     }
@@ -299,7 +310,8 @@ typedef struct rows_state {
     int8_t (*queries)[DKV_MAX_HEAD_DIMENSION];  // unsigned codes
     float (*output)[DKV_MAX_HEAD_DIMENSION];
     float query_scale[few_rows], maximum[few_rows], sum[few_rows];
-    int32_t visible[few_rows];                  // tokens of the page that the row sees
+    int32_t visible[few_rows];                  // tokens of the page that the row sees or has seen
+    int32_t hidden[few_rows];                   // of these, those that it no longer sees
 } rows_state;
 
 INLINE void score_rows(const size_t rows, const rows_state *s, int8_head h, size_t d, float (*scores)[page_tokens]) {
@@ -335,6 +347,7 @@ INLINE float soften_row(rows_state *s, size_t row, int8_head h, float *scores, u
     V x[token_vectors], largest = v_set(s->maximum[row]);
     UNROLL for (size_t v = 0; v < token_vectors; v++) {
         x[v] = v_first_else(v_load(scores + v * VW), s->visible[row] - (int)(v * VW), v_set(DKV_MASKED_SCORE));
+        if (s->hidden[row] > 0) x[v] = v_first_else(v_set(DKV_MASKED_SCORE), s->hidden[row] - (int)(v * VW), x[v]);
         largest = v_max(largest, x[v]);
     }
     const float now = v_largest(largest);
@@ -418,6 +431,7 @@ INLINE void attend_rows(const size_t rows, const dkv_attention *a, const dkv_att
         sum[r] = 0;
         memset(total[r], 0, d * sizeof(float));
     }
+    const size_t first_position = u->position + first / a->group;
     const size_t last_position = u->position + (first + rows - 1) / a->group;
     for (size_t chunk = u->first_chunk; chunk < u->last_chunk; chunk++) {
         for (size_t r = 0; r < rows; r++) {
@@ -425,10 +439,12 @@ INLINE void attend_rows(const size_t rows, const dkv_attention *a, const dkv_att
             s.sum[r] = 0;
             memset(chunk_output[r], 0, d * sizeof(float));
         }
-        for (size_t page = chunk * chunk_pages; page < (chunk + 1) * chunk_pages; page++) {
+        for (size_t page = first_page_of(a, chunk, first_position); page < (chunk + 1) * chunk_pages; page++) {
             if (page * page_tokens > last_position) break;
             for (size_t r = 0; r < rows; r++) {
-                s.visible[r] = (int32_t)(u->position + (first + r) / a->group + 1) - (int32_t)(page * page_tokens);
+                const size_t position = u->position + (first + r) / a->group;
+                s.visible[r] = (int32_t)(position + 1) - (int32_t)(page * page_tokens);
+                s.hidden[r] = (int32_t)dkv_first_seen(a, position) - (int32_t)(page * page_tokens);
             }
             rows_page(rows, &s, int8_head_of(a, u, page), d);
         }

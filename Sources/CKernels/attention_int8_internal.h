@@ -74,6 +74,12 @@ static inline float *result_of(const dkv_attention *a, const dkv_attention_unit 
     return a->y + (u->row + i / a->group) * a->ldy + (u->kv_head * a->group + i % a->group) * d;
 }
 
+/// The first page of a chunk that a row at or after `position` sees any token of.
+static inline size_t first_page_of(const dkv_attention *a, size_t chunk, size_t position) {
+    const size_t page = dkv_first_seen(a, position) / page_tokens;
+    return page > chunk * chunk_pages ? page : chunk * chunk_pages;
+}
+
 /// The factor that turns a sum of weighted values into an average; nothing seen gives zeros, a NaN stays one.
 static inline float inverse_of(float sum) { return sum > 0 ? 1.0f / sum : sum; }
 

@@ -53,13 +53,13 @@ static float folded(const float *weights) {
     return lanes[0];
 }
 
-static void attend_page(row_state *s, int8_head h, size_t d, size_t visible) {
+static void attend_page(row_state *s, int8_head h, size_t d, size_t hidden, size_t visible) {
     float scores[page_tokens], weights[page_tokens] = {0}, weighted[page_tokens] = {0}, now = s->maximum, top = 0x1p-100f;
-    for (size_t t = 0; t < visible; t++) {
+    for (size_t t = hidden; t < visible; t++) {
         scores[t] = score_of(s, h, d, t);
         if (scores[t] > now) now = scores[t];
     }
-    for (size_t t = 0; t < visible; t++) {
+    for (size_t t = hidden; t < visible; t++) {
         weights[t] = dkv_exp2(scores[t] - now);
         weighted[t] = weights[t] * h.value_scales[t];
         if (weighted[t] > top) top = weighted[t];
@@ -69,7 +69,7 @@ static void attend_page(row_state *s, int8_head h, size_t d, size_t visible) {
     s->sum = fmaf(s->sum, factor, folded(weights));
     for (size_t i = 0; i < d; i++) {
         int32_t dot = 0;
-        for (size_t t = 0; t < visible; t++) {
+        for (size_t t = hidden; t < visible; t++) {
             const int32_t code = weighted[t] > 0 ? (int32_t)nearbyintf(weighted[t] * scale) : 0;  // also for a NaN
             dot += code * h.values[(t / 4 * d + i) * 4 + t % 4];
         }
@@ -79,6 +79,7 @@ static void attend_page(row_state *s, int8_head h, size_t d, size_t visible) {
 
 static void attend_row(const dkv_attention *a, const dkv_attention_unit *u, size_t row) {
     const size_t d = a->shape.head_dimension, position = u->position + row / a->group;
+    const size_t first = dkv_first_seen(a, position);
     row_state s;
     int8_t codes[DKV_MAX_HEAD_DIMENSION];
     float spread[DKV_MAX_HEAD_DIMENSION];
@@ -88,9 +89,11 @@ static void attend_row(const dkv_attention *a, const dkv_attention_unit *u, size
     float total[DKV_MAX_HEAD_DIMENSION] = {0}, maximum = DKV_EMPTY_MAXIMUM, sum = 0;
     for (size_t chunk = u->first_chunk; chunk < u->last_chunk; chunk++) {
         clear(&s);
-        for (size_t page = chunk * chunk_pages; page < (chunk + 1) * chunk_pages && page * page_tokens <= position; page++) {
-            const size_t visible = position + 1 - page * page_tokens;
-            attend_page(&s, int8_head_of(a, u, page), d, visible < page_tokens ? visible : page_tokens);
+        for (size_t page = first_page_of(a, chunk, position);
+             page < (chunk + 1) * chunk_pages && page * page_tokens <= position; page++) {
+            const size_t start = page * page_tokens, visible = position + 1 - start;
+            attend_page(&s, int8_head_of(a, u, page), d, first > start ? first - start : 0,
+                        visible < page_tokens ? visible : page_tokens);
         }
         if (!u->partial) a->kernels->merge(d, &maximum, &sum, total, s.maximum, s.sum, s.output);
     }

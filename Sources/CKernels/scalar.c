@@ -85,11 +85,11 @@ static float element(const void *base, size_t i, bool half) {
     return half ? widen_one(((const uint16_t *)base)[i]) : ((const float *)base)[i];
 }
 
-static void attend_row(const dkv_page_step *s, size_t row, size_t tokens) {
+static void attend_row(const dkv_page_step *s, size_t row, size_t hidden, size_t tokens) {
     const size_t d = s->head_dimension;
     float *weight = s->scores + row * DKV_PAGE_TOKENS, *output = s->output + row * d;
     float now = s->maximum[row];
-    for (size_t t = 0; t < tokens; t++) {
+    for (size_t t = hidden; t < tokens; t++) {
         weight[t] = 0;
         for (size_t i = 0; i < d; i++) {
             weight[t] += s->queries[row * d + i] * element(s->keys, i * DKV_PAGE_TOKENS + t, s->half);
@@ -100,7 +100,7 @@ static void attend_row(const dkv_page_step *s, size_t row, size_t tokens) {
     s->maximum[row] = now;
     s->sum[row] *= factor;
     for (size_t i = 0; i < d; i++) output[i] *= factor;
-    for (size_t t = 0; t < tokens; t++) {
+    for (size_t t = hidden; t < tokens; t++) {
         const float w = dkv_exp2(weight[t] - now);
         s->sum[row] += w;
         for (size_t i = 0; i < d; i++) output[i] += w * element(s->values, t * d + i, s->half);
@@ -110,7 +110,8 @@ static void attend_row(const dkv_page_step *s, size_t row, size_t tokens) {
 static void attend_page(const dkv_page_step *s) {
     for (size_t row = 0; row < s->rows; row++) {
         const int32_t tokens = s->valid[row] > DKV_PAGE_TOKENS ? DKV_PAGE_TOKENS : s->valid[row];
-        if (tokens > 0) attend_row(s, row, (size_t)tokens);
+        const int32_t hidden = s->hidden ? s->hidden[row] : 0;
+        if (tokens > hidden) attend_row(s, row, (size_t)hidden, (size_t)tokens);
     }
 }
 

@@ -224,6 +224,7 @@ INLINE float soften_row(const dkv_page_step *s, size_t row) {
     V x[DKV_PAGE_TOKENS / VW], largest = masked;
     for (int j = 0; j < DKV_PAGE_TOKENS / VW; j++) {
         x[j] = v_first_else(v_load(score + j * VW), s->valid[row] - j * VW, masked);
+        if (s->hidden) x[j] = v_first_else(masked, s->hidden[row] - j * VW, x[j]);
         largest = v_max(largest, x[j]);
     }
     const float before = s->maximum[row], here = v_largest(largest), now = here > before ? here : before;

@@ -191,7 +191,8 @@ public final class ForwardPass {
         guard rows > 0 else { return }
         let x = work.residual.first(rows), qkv = work.queryKeyValue.first(rows), attended = work.attended.first(rows)
         if tap?.attend(layer: index, rotated: qkv, to: attended) != true {
-            attention.run(layer: index, queries: qkv, to: attended)
+            attention.run(
+                layer: index, window: model.configuration.attentionWindows[index], queries: qkv, to: attended)
         }
         layer.attentionOutput.apply(attended, to: x, adding: true, with: compute, scratch: work.scratch)
         layer.feedForward.apply(

@@ -13,8 +13,8 @@ public enum WeightForm: String, Sendable, CaseIterable {
 
 /// A model's weights, ready to run.
 ///
-/// The file is not needed afterwards. Llama's query and key rows are reordered on the way in: GGUF stores its heads for rotary
-/// pairs (2i, 2i + 1); here, as in the models' original form, element i pairs with i + d / 2, so that K before rotation is
+/// The files are not needed afterwards. Llama's query and key rows are reordered on the way in: GGUF stores its heads for
+/// rotary pairs (2i, 2i + 1); here, as in the models' original form, element i pairs with i + d / 2, so that K before rotation is
 /// what calibration and published compressors expect.
 public final class LanguageModel: Sendable {
     /// The model's shape.
@@ -24,21 +24,29 @@ public final class LanguageModel: Sendable {
     let layers: [TransformerLayer]
     let finalNorm: [Float]
     let head: LinearWeight
-    /// By what each rotary pair's frequency is divided (Llama 3.1's scaling); empty: by nothing.
+    /// By what each rotary pair's frequency is divided (Llama 3.1's scaling in GGUF); empty: by nothing.
     let rotaryFactors: [Float]
 
-    /// Loads all weights of a file, to be kept in the form given.
+    /// Loads all weights, to be kept in the form given.
     ///
     /// - Throws: ``InferenceError`` or `GGUFError` when something is missing, misshapen or unsupported.
-    public init(file: GGUFFile, form: WeightForm = .native) throws {
-        configuration = try ModelConfiguration(file: file)
-        let loader = try WeightLoader(file: file, configuration: configuration, form: form)
+    public init(_ model: ModelFile, form: WeightForm = .native) throws {
+        configuration = try ModelConfiguration(model)
+        let loader = try WeightLoader(model, configuration: configuration, form: form)
         embedding = try loader.linear("token_embd.weight", outputs: configuration.vocabulary)
         layers = try (0..<configuration.layers).map { try TransformerLayer($0, loader) }
         finalNorm = try loader.vector("output_norm.weight", count: configuration.hidden)
         rotaryFactors = try loader.rotaryFactors()
-        let untied = file.tensors.contains { $0.name == "output.weight" }
-        head = untied ? try loader.linear("output.weight", outputs: configuration.vocabulary) : embedding
+        head =
+            configuration.tiesEmbedding
+            ? embedding : try loader.linear("output.weight", outputs: configuration.vocabulary)
+    }
+
+    /// Loads all weights of a GGUF file, to be kept in the form given.
+    ///
+    /// - Throws: ``InferenceError`` or `GGUFError` when something is missing, misshapen or unsupported.
+    public convenience init(file: GGUFFile, form: WeightForm = .native) throws {
+        try self.init(.gguf(file), form: form)
     }
 }
 
@@ -59,11 +67,10 @@ struct TransformerLayer: Sendable {
         let c = loader.configuration, name = "blk.\(index)."
         attentionNorm = try loader.vector(name + "attn_norm.weight", count: c.hidden)
         let query = c.heads * c.headDimension, key = c.kvHeads * c.headDimension
-        let paired = c.architecture.storesRotaryPairs ? c.headDimension : nil
         queryKeyValue = try loader.linear(
             parts: [
-                .init(name: name + "attn_q.weight", outputs: query, rotaryHead: paired),
-                .init(name: name + "attn_k.weight", outputs: key, rotaryHead: paired),
+                .init(name: name + "attn_q.weight", outputs: query, rotaryHead: loader.rotaryPairs),
+                .init(name: name + "attn_k.weight", outputs: key, rotaryHead: loader.rotaryPairs),
                 .init(name: name + "attn_v.weight", outputs: key),
             ], inputs: c.hidden)
         bias =

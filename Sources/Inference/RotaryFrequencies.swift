@@ -27,6 +27,9 @@ struct RotaryFrequencies: Sendable {
             let ramp = yarn.ramp(headDimension: headDimension, theta: theta)
             radians = zip(divided, ramp).map { $0 / yarn.factor * (1 - $1) + $0 * $1 }
             magnitude = yarn.attention
+        case .llama3(let llama3):
+            radians = divided.map(llama3.scaled)
+            magnitude = 1
         }
     }
 }
@@ -43,6 +46,17 @@ extension RotaryScaling.YaRN {
         var last = min(Double(headDimension - 1), pair(turns: betaSlow).rounded(.up))
         if first == last { last += 0.001 }
         return (0..<headDimension / 2).map { 1 - Float(max(0, min(1, (Double($0) - first) / (last - first)))) }
+    }
+}
+
+extension RotaryScaling.Llama3 {
+    /// The frequency, in radians a token, that takes the place of another.
+    fileprivate func scaled(_ radians: Float) -> Float {
+        let wavelength = 2 * Float.pi / radians, original = Float(originalContext)
+        if wavelength > original / lowFrequency { return radians / factor }
+        if wavelength < original / highFrequency { return radians }
+        let share = (original / wavelength - lowFrequency) / (highFrequency - lowFrequency)
+        return (1 - share) * radians / factor + share * radians
     }
 }
 

@@ -5,13 +5,15 @@ import ModelFiles
 /// Turns a file's tensors into weights, after checking that they are the ones the configuration asks for. Memory is taken
 /// only once a tensor's shape, and with it the bytes the file really holds, has been checked.
 struct WeightLoader {
-    let file: GGUFFile
+    let model: ModelFile
     let configuration: ModelConfiguration
     let form: WeightForm
+    private let names: TensorNames
+    private let tensors: [String: GGUFTensor]
     /// Room for the largest tensor's fp32 values, used for one after another.
     private let room: ReservedMemory
 
-    /// A tensor that forms a range of a layer's outputs.
+    /// A tensor, by its name in GGUF, that forms a range of a layer's outputs.
     struct Part {
         let name: String
         let outputs: Int
@@ -22,15 +24,17 @@ struct WeightLoader {
         func source(_ row: Int) -> Int { rotaryHead.map { WeightLoader.pairedRow(row, head: $0) } ?? row }
     }
 
-    init(file: GGUFFile, configuration: ModelConfiguration, form: WeightForm) throws {
-        self.file = file
+    init(_ model: ModelFile, configuration: ModelConfiguration, form: WeightForm) throws {
+        self.model = model
         self.configuration = configuration
         self.form = form
-        try Self.checkNames(file, configuration)
-        let largest = file.tensors.map(\.elementCount).max() ?? 0
+        names = TensorNames(model)
+        tensors = Dictionary(uniqueKeysWithValues: model.tensors.map { ($0.name, $0) })
+        let largest = model.tensors.map(\.elementCount).max() ?? 0
         let (bytes, overflow) = largest.multipliedReportingOverflow(by: MemoryLayout<Float>.stride)
         guard !overflow else { throw InferenceError.kernel(.outOfMemory(bytes: Int.max, code: 12)) }
         room = try ReservedMemory(count: bytes)
+        try checkNames()
     }
 
     /// A norm's weight or a bias.
@@ -41,7 +45,7 @@ struct WeightLoader {
     /// The divisors of the rotary frequencies, empty where the file has none.
     func rotaryFactors() throws -> [Float] {
         let name = "rope_freqs.weight"
-        guard file.tensors.contains(where: { $0.name == name }) else { return [] }
+        guard tensors[name] != nil else { return [] }
         let factors = try vector(name, count: configuration.headDimension / 2)
         guard factors.allSatisfy({ $0 > 0 }) else {
             throw InferenceError.invalidConfiguration(key: name, reason: "a factor is not positive")
@@ -95,7 +99,7 @@ struct WeightLoader {
             }
         }
         do {
-            return try withExtendedLifetime(file) {
+            return try withExtendedLifetime(model) {
                 try QuantizedMatrix(type: type, rows: rows.count, columns: inputs) { rows[$0] }
             }
         } catch QuantizedError.nonFiniteScale {
@@ -109,10 +113,23 @@ struct WeightLoader {
         return row - place + 2 * (place % half) + place / half
     }
 
+    /// Elements of a head whose rows of queries and keys the file keeps in rotary pairs; nil: it keeps them in halves.
+    var rotaryPairs: Int? {
+        names == .gguf && configuration.architecture.storesRotaryPairs ? configuration.headDimension : nil
+    }
+
+    private func tensor(_ name: String) throws -> GGUFTensor {
+        let name = names.original(name)
+        guard let tensor = tensors[name] else {
+            throw GGUFError(path: model.path, reason: .missingTensor(name))
+        }
+        return tensor
+    }
+
     private func tensor(_ name: String, shape: [Int]) throws -> GGUFTensor {
-        let tensor = try file.tensor(named: name)
+        let tensor = try tensor(name)
         guard tensor.shape == shape else {
-            throw InferenceError.wrongShape(tensor: name, expected: shape, found: tensor.shape)
+            throw InferenceError.wrongShape(tensor: tensor.name, expected: shape, found: tensor.shape)
         }
         return tensor
     }
@@ -124,19 +141,31 @@ struct WeightLoader {
         return UnsafeBufferPointer(values)
     }
 
-    /// A tensor that the forward pass would ignore (a bias, an expert, a second norm) would make its results wrong.
-    private static func checkNames(_ file: GGUFFile, _ configuration: ModelConfiguration) throws {
+    /// GGUF's names of the tensors that the configuration asks for.
+    var neededNames: [String] {
         let parts = configuration.architecture.extraTensors.union([
             "attn_norm.weight", "attn_q.weight", "attn_k.weight", "attn_v.weight", "attn_output.weight",
             "ffn_norm.weight", "ffn_gate.weight", "ffn_up.weight", "ffn_down.weight",
         ])
-        let globals: Set<String> = ["token_embd.weight", "output_norm.weight", "output.weight", "rope_freqs.weight"]
-        for tensor in file.tensors where !globals.contains(tensor.name) {
-            let fields = tensor.name.split(separator: ".", maxSplits: 2, omittingEmptySubsequences: false)
-            let known = fields.count == 3 && fields[0] == "blk" && parts.contains(String(fields[2]))
-            guard known, let layer = Int(fields[1]), (0..<configuration.layers).contains(layer) else {
-                throw InferenceError.unsupportedFeature("the tensor \(tensor.name)")
-            }
+        let globals =
+            ["token_embd.weight", "output_norm.weight"] + (configuration.tiesEmbedding ? [] : ["output.weight"])
+        return globals + (0..<configuration.layers).flatMap { layer in parts.sorted().map { "blk.\(layer).\($0)" } }
+    }
+
+    /// Throws where there is no tensor that GGUF calls `name`, or it is of a type that cannot be read.
+    func checkReadable(_ name: String) throws {
+        let tensor = try tensor(name)
+        guard GGMLType.readable.contains(tensor.type) else {
+            throw GGUFError(path: model.path, reason: .unsupportedType(tensor: tensor.name, type: tensor.type))
+        }
+    }
+
+    /// A tensor that the forward pass would ignore (a bias, an expert, a second norm) would make its results wrong.
+    private func checkNames() throws {
+        // A tied head may be stored twice.
+        let known = Set((neededNames + ["rope_freqs.weight", "output.weight"]).map(names.original))
+        for tensor in model.tensors where !known.contains(tensor.name) && !names.isRedundant(tensor.name) {
+            throw InferenceError.unsupportedFeature("the tensor \(tensor.name)")
         }
     }
 }

@@ -123,13 +123,17 @@ public final class AttentionPlan {
 
     /// Causal attention of the prepared batch in `layer`: `queries` rows start with the rotated query heads; `y` is
     /// [rows][heads · head dimension]. K and V of the batch's own tokens are already in the pages.
-    public func run(layer: Int, queries: Matrix, to y: Matrix) {
+    ///
+    /// - Parameter window: How many tokens a row sees, itself among them; nil: all before it.
+    public func run(layer: Int, window: Int? = nil, queries: Matrix, to y: Matrix) {
+        precondition((window ?? 1) > 0, "an empty window")
         precondition(layer >= 0 && layer < layout.layers, "layer out of range")
         precondition(
             y.columns == layout.kvHeads * group * layout.headDimension && queries.columns >= y.columns, "shapes")
         var task = dkv_attention(
             kernels: compute.kernels, int8: compute.int8Kernels, shape: layout.shape, group: group, layer: layer,
-            scale: 1 / Float(layout.headDimension).squareRoot() * 1.442_695_04, queries: queries.base,
+            window: window ?? 0, scale: 1 / Float(layout.headDimension).squareRoot() * 1.442_695_04,
+            queries: queries.base,
             ldq: queries.stride, y: y.base,
             ldy: y.stride, units: units, folds: folds, scratch: scratch)
         compute.pool.run(count: unitCount, context: &task, task: dkv_attention_task)

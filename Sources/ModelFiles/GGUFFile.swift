@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import Crypto
 import Synchronization
 
 /// A model in GGUF format (versions 2 and 3, little-endian), mapped into memory: one file, or a split one's parts, which
@@ -60,23 +59,9 @@ public final class GGUFFile: Sendable {
     public func digest() -> String {
         cachedDigest.withLock { cached in
             if let cached { return cached }
-            let digest = computeDigest()
+            let digest = FileDigest.sha256(files)
             cached = digest
             return digest
         }
-    }
-
-    private func computeDigest() -> String {
-        let chunk = 1 << 22
-        var hash = SHA256()
-        for file in files {
-            for start in stride(from: 0, to: file.bytes.count, by: chunk) {
-                let end = min(start + chunk, file.bytes.count)
-                hash.update(bufferPointer: UnsafeRawBufferPointer(rebasing: file.bytes[start..<end]))
-            }
-        }
-        let digits = Array("0123456789abcdef".utf8)
-        return String(
-            decoding: hash.finalize().flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
     }
 }

@@ -13,6 +13,8 @@ public struct HuggingFaceFolder: Sendable {
     /// All tensors under the names of the files. Shapes are in GGML's order: the length of a contiguous row comes first.
     public let tensors: [GGUFTensor]
 
+    private let weights: [MappedFile]
+
     /// Opens the folder and checks its weights' files.
     ///
     /// - Throws: ``GGUFError`` where a needed file is missing or one contradicts itself.
@@ -20,12 +22,29 @@ public struct HuggingFaceFolder: Sendable {
         self.path = path
         configuration = try Self.json(path, "config.json")
         var tensors: [GGUFTensor] = []
-        for name in try Self.weightFiles(path) { tensors += try SafetensorsFile(path: path + "/" + name).tensors }
+        var weights: [MappedFile] = []
+        for name in try Self.weightFiles(path) {
+            let part = try SafetensorsFile(path: path + "/" + name)
+            tensors += part.tensors
+            weights.append(part.file)
+        }
         var seen: Set<String> = []
         for tensor in tensors where !seen.insert(tensor.name).inserted {
             throw GGUFError(path: path, reason: .malformed("the tensor “\(tensor.name)” appears twice"))
         }
         self.tensors = tensors
+        self.weights = weights
+    }
+
+    /// Bytes of the files that hold the weights.
+    public var size: Int { weights.reduce(0) { $0 + $1.bytes.count } }
+
+    /// The SHA-256 of `config.json`, `tokenizer.json` where there is one, and the weights' files in order of their names, in
+    /// lower-case hexadecimal. Reads them whole.
+    public func digest() throws(GGUFError) -> String {
+        var files = [try MappedFile(path: path + "/config.json")]
+        if Self.exists(path, "tokenizer.json") { files.append(try MappedFile(path: path + "/tokenizer.json")) }
+        return FileDigest.sha256(files + weights)
     }
 
     /// `tokenizer.json`.

@@ -3,6 +3,7 @@
 /// A file of tensors in the safetensors format (github.com/huggingface/safetensors): the length of a JSON header, the header,
 /// the data. It is untrusted; opening it checks that every tensor lies inside and that the data has no gaps or overlaps.
 struct SafetensorsFile {
+    let file: MappedFile
     let tensors: [GGUFTensor]
 
     /// The format's limit for the header.
@@ -11,7 +12,7 @@ struct SafetensorsFile {
 
     /// - Throws: ``GGUFError`` where the file cannot be read or contradicts itself.
     init(path: String) throws(GGUFError) {
-        let file = try MappedFile(path: path)
+        file = try MappedFile(path: path)
         var cursor = GGUFCursor(file: file)
         let length = try cursor.integer(UInt64.self, "the length of the header")
         guard length <= Self.maximumHeader else {

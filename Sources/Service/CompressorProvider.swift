@@ -48,7 +48,7 @@ public struct CompressorProvider: Sendable {
     public func compressor(
         for loaded: LoadedModel, path: String, documents: () async throws -> [String]
     ) async throws -> Compressor {
-        let digest = try GGUFFile(path: path).digest(), places = places(model: path, digest: digest)
+        let digest = try ModelFile(path: path).digest(), places = places(model: path, digest: digest)
         if let found = existing(in: places.read, digest, isFirstLook: true) { return found }
         var hasWaited = false
         while true {

@@ -110,7 +110,8 @@ public struct Doctor: Sendable {
         do {
             let description = try ModelDescription(path: ModelStore().path(of: settings.model))
             let text = "\(description.name), \(formatByteCount(description.bytes)), \(description.path)"
-            if let reason = description.unsupported {
+            if !description.unsupported.isEmpty {
+                let reason = description.unsupported.joined(separator: "; ")
                 return Finding("model", .bad, "\(text): \(reason)", advice: "choose another with --model")
             }
             return Finding("model", .good, text)

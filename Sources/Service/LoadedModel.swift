@@ -17,19 +17,19 @@ public struct LoadedModel: Sendable {
     /// Where it computes.
     public let threads: ThreadPool
 
-    /// Loads a model file.
+    /// Loads a model.
     ///
     /// - Parameters:
-    ///   - path: A GGUF file.
+    ///   - path: A GGUF file or a Hugging Face folder.
     ///   - weights: How the weights are kept and multiplied.
     ///   - threads: Threads that compute; 0 for as many as the machine gives.
-    /// - Throws: The reader's, the tokenizer's or the model's error, which says what is wrong with the file.
+    /// - Throws: The reader's, the tokenizer's or the model's error, which says what is wrong with the model's files.
     public init(path: String, weights: WeightForm, threads: Int) throws {
-        let file = try GGUFFile(path: path)
-        tokenizer = try Tokenizer(file: file)
-        chatTemplate = try ChatTemplate(file: file)
+        let file = try ModelFile(path: path)
+        tokenizer = try Tokenizer(file)
+        chatTemplate = try ChatTemplate(file)
         self.threads = threads > 0 ? try ThreadPool(threads: threads) : try ThreadPool()
-        model = try LanguageModel(file: file, form: weights)
+        model = try LanguageModel(file, form: weights)
     }
 
     /// Starts an engine on the model.

@@ -6,11 +6,13 @@ import Kernels
 import ModelFiles
 import Tokenization
 
-/// What a model file holds, for people and programs.
+/// What a model holds and what it needs, for people and programs.
 public struct ModelDescription: Sendable, Encodable {
-    /// The file.
+    /// The file or folder.
     public let path: String
-    /// The file's size in bytes.
+    /// `gguf` or `huggingface`.
+    public let format: String
+    /// Bytes of the files that hold the weights.
     public let bytes: Int
     /// The name its makers gave it.
     public let name: String
@@ -26,69 +28,110 @@ public struct ModelDescription: Sendable, Encodable {
     public let heads: Int
     /// KV heads of a layer.
     public let kvHeads: Int
+    /// Elements of a head.
+    public let headDimension: Int
     /// Tokens of context.
     public let contextLength: Int
+    /// Tokens that a row of a layer attends to at most, where that is less than the context.
+    public let slidingWindow: Int?
+    /// How rotary frequencies are scaled: `none`, `linear`, `yarn` or `llama3`.
+    public let ropeScaling: String
     /// Tokens in the vocabulary.
     public let vocabulary: Int
-    /// Bytes of keys and values that one token takes in the cache, in the default form (int8).
-    public let kvBytesPerToken: Int
+    /// Bytes of keys and values that one token takes in the cache, by the cache's form (`int8`, the default, `f16`, `f32`).
+    public let kvBytesPerToken: [String: Int]
+    /// What this machine's memory is and how much fits.
+    public let machine: MachineFit?
+    /// What the makers advise for sampling (`generation_config.json`).
+    public let advisedSampling: [String: Double]
     /// Why the model cannot be run, if it cannot.
-    public let unsupported: String?
+    public let unsupported: [String]
 
-    /// Reads a file's metadata; the weights are not touched.
+    /// Reads a model's metadata; the weights are not touched.
     ///
-    /// - Throws: `GGUFError` if the file is not a whole GGUF file.
+    /// - Throws: `GGUFError` if the file or folder is not a whole model.
     public init(path: String) throws {
-        let file = try GGUFFile(path: path)
+        let model = try ModelFile(path: path)
         self.path = path
-        bytes = file.size
-        name = try file.metadata.stringIfPresent("general.name") ?? "unnamed"
-        architecture = try file.metadata.stringIfPresent("general.architecture") ?? "unknown"
-        parameters = file.tensors.reduce(0) { $0 + $1.elementCount }
-        tensorTypes = Dictionary(file.tensors.map { ($0.type.name, 1) }, uniquingKeysWith: +)
+        bytes = model.size
+        tensorTypes = Dictionary(model.tensors.map { ($0.type.name, 1) }, uniquingKeysWith: +)
+        parameters = model.tensors.reduce(0) { $0 + $1.elementCount }
+        (format, name, architecture, advisedSampling) = try Self.identity(model)
         var problems: [String] = []
-        var configuration: ModelConfiguration?
-        do { configuration = try ModelConfiguration(file: file) } catch { problems.append("\(error)") }
-        do { _ = try Tokenizer(file: file) } catch { problems.append("\(error)") }
-        do { _ = try ChatTemplate(file: file) } catch { problems.append("\(error)") }
+        func attempt<Value>(_ body: () throws -> Value) -> Value? {
+            do { return try body() } catch {
+                problems.append("\(error)")
+                return nil
+            }
+        }
+        let configuration = attempt { try ModelConfiguration(model) }
+        _ = attempt { try LanguageModel.check(model) }
+        _ = attempt { try Tokenizer(model) }
+        _ = attempt { try ChatTemplate(model) }
         layers = configuration?.layers ?? 0
         heads = configuration?.heads ?? 0
         kvHeads = configuration?.kvHeads ?? 0
+        headDimension = configuration?.headDimension ?? 0
         contextLength = configuration?.contextLength ?? 0
+        slidingWindow = configuration?.attentionWindows.compactMap(\.self).max()
+        ropeScaling = configuration?.ropeScaling.name ?? "unknown"
         vocabulary = configuration?.vocabulary ?? 0
-        kvBytesPerToken =
-            configuration.map { KVPool.pageBytes(configuration: $0, dataType: .int8) / KVPool.pageTokens } ?? 0
-        unsupported = problems.isEmpty ? nil : problems.joined(separator: "; ")
+        kvBytesPerToken = configuration.map(Self.cacheBytes) ?? [:]
+        machine = configuration.map { MachineFit(model, $0) }
+        var seen: Set<String> = []
+        unsupported = problems.filter { seen.insert($0).inserted }
     }
 
-    /// The description in lines.
-    public var text: String {
-        let types = tensorTypes.sorted { $0.key < $1.key }.map { "\($0.value) x \($0.key)" }.joined(separator: ", ")
-        return """
-            \(name)
-              file          \(path) (\(formatByteCount(bytes)))
-              architecture  \(architecture), \(layers) layers, \(heads) query heads, \(kvHeads) KV heads
-              parameters    \(parameters / 1_000_000) million (\(types))
-              context       \(contextLength) tokens, vocabulary \(vocabulary)
-              KV cache      \(kvBytesPerToken) bytes a token in int8, \(formatByteCount(kvBytesPerToken * contextLength)) for a full context
-              can be run    \(unsupported.map { "no: " + $0 } ?? "yes")
-            """
+    private static func cacheBytes(_ configuration: ModelConfiguration) -> [String: Int] {
+        let types: [(String, KVDataType)] = [("int8", .int8), ("f16", .float16), ("f32", .float32)]
+        return Dictionary(
+            uniqueKeysWithValues: types.map { name, type in
+                (name, KVPool.pageBytes(configuration: configuration, dataType: type) / KVPool.pageTokens)
+            })
+    }
+
+    private static func identity(_ model: ModelFile) throws -> (String, String, String, [String: Double]) {
+        switch model {
+        case .gguf(let file):
+            return (
+                "gguf", try file.metadata.stringIfPresent("general.name") ?? "unnamed",
+                try file.metadata.stringIfPresent("general.architecture") ?? "unknown", [:]
+            )
+        case .folder(let folder):
+            let names = ["temperature", "top_k", "top_p", "min_p", "repetition_penalty"]
+            let advice = try folder.generation()
+            let values = names.compactMap { name in (advice?[name]?.double).map { (name, $0) } }
+            let type = folder.configuration["model_type"]?.text ?? "unknown"
+            let name = URL(fileURLWithPath: folder.path).standardizedFileURL.lastPathComponent
+            return ("huggingface", name, type, Dictionary(uniqueKeysWithValues: values))
+        }
+    }
+}
+
+extension RotaryScaling {
+    fileprivate var name: String {
+        switch self {
+        case .none: "none"
+        case .linear: "linear"
+        case .yarn: "yarn"
+        case .llama3: "llama3"
+        }
     }
 }
 
 extension ModelDescription {
-    /// Checks that a file can be run and that every weight is a finite number.
+    /// Checks that a model can be run and that every weight is a finite number.
     ///
-    /// - Returns: The file's SHA-256.
-    /// - Throws: The error that says what is wrong with the file.
+    /// - Returns: The model's SHA-256.
+    /// - Throws: The error that says what is wrong with its files.
     public static func verifiedDigest(path: String) throws -> String {
-        let file = try GGUFFile(path: path)
-        _ = try Tokenizer(file: file)
-        _ = try ChatTemplate(file: file)
-        _ = try LanguageModel(file: file)
-        for tensor in file.tensors where try !tensor.dequantized().allSatisfy(\.isFinite) {
+        let model = try ModelFile(path: path)
+        _ = try Tokenizer(model)
+        _ = try ChatTemplate(model)
+        _ = try LanguageModel(model)
+        for tensor in model.tensors where try !tensor.dequantized().allSatisfy(\.isFinite) {
             throw ModelStoreError("\(path): the tensor '\(tensor.name)' holds values that are not finite numbers")
         }
-        return file.digest()
+        return try model.digest()
     }
 }

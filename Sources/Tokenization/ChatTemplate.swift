@@ -10,6 +10,16 @@ public struct ChatTemplate: Sendable {
     /// The texts of special tokens by the names that templates know them under, such as `bos_token`.
     private let specialTokens: [String: String]
 
+    /// Reads the template of a model in either form.
+    ///
+    /// - Throws: `TokenizerError.missingChatTemplate` or `.unsupportedChatTemplate`; `GGUFError` where a file is damaged.
+    public init(_ model: ModelFile) throws {
+        switch model {
+        case .gguf(let file): try self.init(file: file)
+        case .folder(let folder): try self.init(folder: folder)
+        }
+    }
+
     /// Reads the template of a GGUF file, `tokenizer.chat_template`.
     ///
     /// - Throws: `TokenizerError.missingChatTemplate` or `.unsupportedChatTemplate`; `GGUFError` where keys are no texts.

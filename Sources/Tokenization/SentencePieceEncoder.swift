@@ -5,8 +5,8 @@
 /// becomes its bytes. U+2581 stands for a space, in the vocabulary and in texts.
 struct SentencePieceEncoder: Sendable {
     let merges: MergeTable
-    /// Whether a space is put in front of text that begins a prompt or follows a control token.
-    let addsSpace: Bool
+    /// Where a space is put in front of text.
+    let addedSpace: TokenizerDefinition.AddedSpace
     /// The tokens `<0x00>` … `<0xFF>`, which nothing merges with.
     private let byteTokens: [TokenID]
     /// The tokens of single ASCII characters, else those of bytes.
@@ -18,14 +18,15 @@ struct SentencePieceEncoder: Sendable {
     private static let space = UInt8(ascii: " ")
     private static let longestWholeWord = 256
 
-    init(addsSpace: Bool, byteTokens: [TokenID], merges: MergeTable, vocabulary: Vocabulary) {
+    init(addedSpace: TokenizerDefinition.AddedSpace, byteTokens: [TokenID], merges: MergeTable, vocabulary: Vocabulary)
+    {
         let asciiTokens = (UInt8.min...0x7f).map { byte in
             withUnsafeBytes(of: byte, vocabulary.word) ?? byteTokens[Int(byte)]
         }
         self.merges = merges
         self.byteTokens = byteTokens
         self.asciiTokens = asciiTokens
-        self.addsSpace = addsSpace
+        self.addedSpace = addedSpace
         var merger = WordMerger(merges: merges)
         var splits = true
         isWholeWord = (0..<TokenID(vocabulary.count)).map { id in
@@ -43,13 +44,13 @@ struct SentencePieceEncoder: Sendable {
         splitsWords = splits
     }
 
-    /// Adds the tokens of valid UTF-8 that begins a prompt or follows a control token.
+    /// Adds the tokens of valid UTF-8 that begins a prompt (`isFirst`) or follows a control token.
     func encode(
-        _ text: UnsafeBufferPointer<UInt8>, vocabulary: Vocabulary, with merger: inout WordMerger,
+        _ text: UnsafeBufferPointer<UInt8>, isFirst: Bool, vocabulary: Vocabulary, with merger: inout WordMerger,
         into tokens: inout [TokenID]
     ) {
         guard !text.isEmpty else { return }
-        let spaced = spaces(text)
+        let spaced = spaces(text, adding: addsSpace(to: text, isFirst: isFirst))
         var characters: [TokenID] = []
         spaced.withUnsafeBytes { bytes in
             var start = 0
@@ -71,9 +72,19 @@ struct SentencePieceEncoder: Sendable {
         }
     }
 
+    private func addsSpace(to text: UnsafeBufferPointer<UInt8>, isFirst: Bool) -> Bool {
+        let isThere = text[0] == Self.space || text.starts(with: [0xe2, 0x96, 0x81])
+        return switch addedSpace {
+        case .nowhere: false
+        case .atBeginningUnlessThere: isFirst && !isThere
+        case .everywhereUnlessThere: !isThere
+        case .everywhere: true
+        }
+    }
+
     /// The text with a space in front where one belongs there, and spaces for U+2581.
-    private func spaces(_ text: UnsafeBufferPointer<UInt8>) -> [UInt8] {
-        var bytes: [UInt8] = addsSpace ? [Self.space] : []
+    private func spaces(_ text: UnsafeBufferPointer<UInt8>, adding: Bool) -> [UInt8] {
+        var bytes: [UInt8] = adding ? [Self.space] : []
         bytes.reserveCapacity(text.count + 1)
         var offset = 0
         while offset < text.count {

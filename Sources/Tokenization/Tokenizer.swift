@@ -36,7 +36,17 @@ public struct Tokenizer: Sendable {
         }
     }
 
-    /// Reads the tokenizer of a model file.
+    /// Reads the tokenizer of a model in either form.
+    ///
+    /// - Throws: `TokenizerError` where it is of an unknown kind or contradicts itself, `GGUFError` where it is missing.
+    public init(_ model: ModelFile) throws {
+        switch model {
+        case .gguf(let file): try self.init(file: file)
+        case .folder(let folder): try self.init(folder: folder)
+        }
+    }
+
+    /// Reads the tokenizer of a GGUF file.
     ///
     /// - Throws: `TokenizerError` where it is of an unknown kind or contradicts itself, `GGUFError` where keys are absent.
     public init(file: GGUFFile) throws { try self.init(TokenizerDefinition(file: file)) }
@@ -56,13 +66,13 @@ public struct Tokenizer: Sendable {
                 vocabulary: vocabulary)
             unrepresentableBytes = Set((UInt8.min...UInt8.max).filter { byteLevel.byteTokens[Int($0)] < 0 })
             encoder = .byteLevel(byteLevel)
-        case .sentencePiece(let addsSpace):
+        case .sentencePiece(let addedSpace):
             guard let bytes = vocabulary.byteTokens else {
                 throw definition.malformed("there is not a token for each byte")
             }
             encoder = .sentencePiece(
                 SentencePieceEncoder(
-                    addsSpace: addsSpace, byteTokens: bytes, merges: merges, vocabulary: vocabulary))
+                    addedSpace: addedSpace, byteTokens: bytes, merges: merges, vocabulary: vocabulary))
             unrepresentableBytes = []
         }
         endOfGeneration = Set(Self.endNames.compactMap { vocabulary.controlTokens[$0] } + definition.ends)
@@ -81,7 +91,7 @@ public struct Tokenizer: Sendable {
     public func encode(_ text: String) -> [TokenID] {
         var merger = WordMerger(merges: encoder.merges)
         var tokens: [TokenID] = []
-        encode(text, with: &merger, into: &tokens)
+        encode(text, isFirst: true, with: &merger, into: &tokens)
         return tokens
     }
 
@@ -93,7 +103,7 @@ public struct Tokenizer: Sendable {
         var tokens: [TokenID] = []
         var text = ""
         func append(_ token: TokenID) {
-            encode(text, with: &merger, into: &tokens)
+            encode(text, isFirst: tokens.isEmpty, with: &merger, into: &tokens)
             text = ""
             tokens.append(token)
         }
@@ -107,7 +117,7 @@ public struct Tokenizer: Sendable {
                 append(token)
             }
         }
-        encode(text, with: &merger, into: &tokens)
+        encode(text, isFirst: tokens.isEmpty, with: &merger, into: &tokens)
         return tokens
     }
 
@@ -123,7 +133,7 @@ public struct Tokenizer: Sendable {
 }
 
 extension Tokenizer {
-    private func encode(_ text: String, with merger: inout WordMerger, into tokens: inout [TokenID]) {
+    private func encode(_ text: String, isFirst: Bool, with merger: inout WordMerger, into tokens: inout [TokenID]) {
         var text = text
         if case .byteLevel(let encoder) = encoder, encoder.composes {
             text = text.precomposedStringWithCanonicalMapping
@@ -134,14 +144,14 @@ extension Tokenizer {
             case .byteLevel(let encoder):
                 encoder.encode(utf8, vocabulary: vocabulary, with: &merger, into: &tokens)
             case .sentencePiece(let encoder):
-                encoder.encode(utf8, vocabulary: vocabulary, with: &merger, into: &tokens)
+                encoder.encode(utf8, isFirst: isFirst, vocabulary: vocabulary, with: &merger, into: &tokens)
             }
         }
     }
 
     /// How many bytes of a text's beginning only encoding has put there: 1 where it is the space of SentencePiece, else 0.
     func addedSpaces(_ first: UInt8?) -> Int {
-        guard case .sentencePiece(let encoder) = encoder, encoder.addsSpace else { return 0 }
+        guard case .sentencePiece(let encoder) = encoder, encoder.addedSpace != .nowhere else { return 0 }
         return first == UInt8(ascii: " ") ? 1 : 0
     }
 

@@ -20,7 +20,8 @@ extension TokenizerDefinition {
             guard try !(keys.boolIfPresent("tokenizer.ggml.remove_extra_whitespaces") ?? false) else {
                 throw TokenizerError.unsupportedModel(path: path, model: "SentencePiece that removes white space")
             }
-            method = .sentencePiece(addsSpace: try keys.boolIfPresent("tokenizer.ggml.add_space_prefix") ?? true)
+            method = .sentencePiece(
+                try keys.boolIfPresent("tokenizer.ggml.add_space_prefix") ?? true ? .everywhere : .nowhere)
             order = .scored(try keys.floats("tokenizer.ggml.scores"))
             begins = true
         case let model: throw TokenizerError.unsupportedModel(path: path, model: model)

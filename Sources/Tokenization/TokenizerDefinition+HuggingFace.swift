@@ -18,14 +18,14 @@ extension TokenizerDefinition {
         let wholeWords = model["ignore_merges"]?.bool ?? false
         method =
             isSentencePiece
-            ? .sentencePiece(addsSpace: try Self.addsSpace(json, path))
+            ? .sentencePiece(try Self.addedSpace(json, path))
             : .byteLevel(
                 try Self.family(json, path), wholeWords: wholeWords, composes: try Self.composes(json, path))
         tokens = try Self.tokens(json, model, path, hasBytes: isSentencePiece)
         order = .listed(try Self.merges(model, path))
         beginning = try Self.beginning(json, path, count: tokens.count)
         let count = tokens.count
-        let end = try folder.generation()?["eos_token_id"]
+        let end = try folder.generation()?["eos_token_id"] ?? folder.configuration["eos_token_id"]
         ends = (end?.elements ?? [end].compactMap(\.self)).compactMap { value in
             value.int.flatMap { 0..<count ~= $0 ? TokenID($0) : nil }
         }
@@ -134,9 +134,9 @@ extension TokenizerDefinition {
         return !steps.isEmpty
     }
 
-    /// Whether SentencePiece's steps put a space in front: the older form prepends U+2581 and replaces spaces by it, the
+    /// Where SentencePiece's steps put a space: the older form prepends U+2581 and replaces spaces by it, the
     /// newer has a step of its own.
-    private static func addsSpace(_ json: JSONValue, _ path: String) throws -> Bool {
+    private static func addedSpace(_ json: JSONValue, _ path: String) throws -> TokenizerDefinition.AddedSpace {
         var adds = false, replaces = false
         for step in steps(json["normalizer"], "normalizers") {
             switch step["type"]?.text {
@@ -147,12 +147,15 @@ extension TokenizerDefinition {
             }
         }
         let before = steps(json["pre_tokenizer"], "pretokenizers")
-        if before.isEmpty, replaces { return adds }
-        // The scheme “first” puts no space after control tokens, which is not done here.
+        if before.isEmpty, replaces { return adds ? .everywhere : .nowhere }
         guard before.count == 1, !replaces, !adds, before[0]["type"]?.text == "Metaspace",
             before[0]["replacement"]?.text == "\u{2581}", before[0]["split"]?.bool == false,
-            let scheme = before[0]["prepend_scheme"]?.text, scheme == "always" || scheme == "never"
+            let scheme = before[0]["prepend_scheme"]?.text,
+            let space = [
+                "never": TokenizerDefinition.AddedSpace.nowhere, "first": .atBeginningUnlessThere,
+                "always": .everywhereUnlessThere,
+            ][scheme]
         else { throw unsupported(path, "these pre-tokenizers") }
-        return scheme == "always"
+        return space
     }
 }

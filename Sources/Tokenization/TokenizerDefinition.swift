@@ -7,8 +7,19 @@ struct TokenizerDefinition {
     enum Method {
         /// Byte-level BPE; `wholeWords`: a word that is a token is taken as it is; `composes`: text is put in NFC first.
         case byteLevel(PreTokenizer, wholeWords: Bool, composes: Bool)
-        /// SentencePiece BPE; `addsSpace`: a space is put in front of text.
-        case sentencePiece(addsSpace: Bool)
+        /// SentencePiece BPE.
+        case sentencePiece(AddedSpace)
+    }
+
+    /// Where SentencePiece puts a space in front of text.
+    enum AddedSpace {
+        case nowhere
+        /// At the beginning of a prompt that does not begin with a control token, unless there is one.
+        case atBeginningUnlessThere
+        /// At the beginning and after each control token, unless there is one.
+        case everywhereUnlessThere
+        /// At the beginning and after each control token.
+        case everywhere
     }
 
     /// In which order pairs of tokens merge.

@@ -33,13 +33,13 @@ import Testing
     }
 
     private func solve(_ rows: [Float], columns: Int, metric: [Double]) throws -> LayerSolver.Solution {
-        var rows = rows
+        var rows = rows, decoded = rows
         return try rows.withUnsafeMutableBufferPointer { buffer in
             try LayerSolver(
                 layer: 2, settings: CodecSettings(prototypes: 16), blas: OpenBLAS(),
                 compute: Compute(pool: ThreadPool(threads: 1)), rows: buffer.baseAddress.unsafelyUnwrapped,
-                lengths: [buffer.count / columns], columns: columns, metric: metric
-            ).solve()
+                sources: [], lengths: [buffer.count / columns], columns: columns, metric: metric, step: 0.1
+            ).solve(decoded: &decoded)
         }
     }
 

@@ -100,14 +100,14 @@ import Testing
     // MARK: Calibration
 
     private func solve(_ rows: [Float], columns: Int) throws -> LayerSolver.Solution {
-        var rows = rows
+        var rows = rows, decoded = rows
         let metric = (0..<columns * columns).map { $0 % (columns + 1) == 0 ? 1.0 : 0 }
         return try rows.withUnsafeMutableBufferPointer { buffer in
             try LayerSolver(
                 layer: 2, settings: CodecSettings(prototypes: 16), blas: OpenBLAS(),
                 compute: Compute(pool: ThreadPool(threads: 1)), rows: buffer.baseAddress.unsafelyUnwrapped,
-                lengths: [buffer.count / columns], columns: columns, metric: metric
-            ).solve()
+                sources: [], lengths: [buffer.count / columns], columns: columns, metric: metric, step: 0.1
+            ).solve(decoded: &decoded)
         }
     }
 

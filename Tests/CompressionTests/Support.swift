@@ -72,11 +72,12 @@ func sampleCodec(columns: Int = 64, step: Float = 1) throws -> LayerCodec {
     let settings = CodecSettings(prototypes: 32, step: step)
     var rows = SampleRows(count: 1500, columns: columns)
     let identity = (0..<columns * columns).map { $0 % (columns + 1) == 0 ? 1.0 : 0 }
+    var decoded = rows.values
     let solution = try rows.withMatrix { matrix in
         try LayerSolver(
             layer: 3, settings: settings, blas: OpenBLAS(), compute: Compute(pool: ThreadPool(threads: 1)),
-            rows: matrix.base, lengths: [700, 800], columns: columns, metric: identity
-        ).solve()
+            rows: matrix.base, sources: [], lengths: [700, 800], columns: columns, metric: identity, step: Double(step) * 0.2
+        ).solve(decoded: &decoded)
     }
     let tables = try #require(CodeTables(frequencies: CodeTables.frequencies(counts: solution.counts)))
     return try LayerCodec(layer: 3, settings: settings, parameters: solution.parameters, tables: tables)

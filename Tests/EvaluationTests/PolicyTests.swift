@@ -105,7 +105,8 @@ import Testing
         #expect(try PolicyCatalogue.defaultNames.map { try PolicyChoice($0) }.count == 8)
         let choices: [String: PolicyChoice] = [
             "quest-16": .quest(16), "snapkv-11%": .snapKV(.percent(11)), "kivi-int3": .kivi(bits: 3),
-            "deltakv": .deltaKV(file: nil), "deltakv=a-b=c.deltakv": .deltaKV(file: "a-b=c.deltakv"),
+            "deltakv": .deltaKV(.memory, file: nil), "deltakv-file": .deltaKV(.file, file: nil),
+            "deltakv=a-b=c.deltakv": .deltaKV(.memory, file: "a-b=c.deltakv"),
             "paper": .paper(PaperVariant(), file: nil),
         ]
         for (name, choice) in choices { #expect(try PolicyChoice(name) == choice) }

@@ -31,7 +31,7 @@ import Testing
         #expect(error { $0.metadata["general.architecture"] = .string("mamba") } == .unsupportedArchitecture("mamba"))
         let changes: [(String, TinyModel.Value)] = [
             ("llama.rope.scaling.type", .string("longrope")),
-            ("llama.expert_count", .int(8)), ("llama.attention.sliding_window", .int(128)),
+            ("llama.expert_count", .int(8)),
             ("llama.rope.dimension_count", .int(8)), ("llama.attention.value_length", .int(32)),
             ("llama.attention.key_length", .int(8)),
         ]
@@ -51,6 +51,16 @@ import Testing
             }
             #expect(text.contains(name))
         }
+    }
+
+    @Test func windowsOfFiles() throws {
+        func windows(_ window: UInt32) throws -> [Int?] {
+            var model = TinyModel()
+            model.metadata["llama.attention.sliding_window"] = .int(window)
+            return try model.load().configuration.attentionWindows
+        }
+        #expect(try windows(128) == [128, 128])
+        #expect(try windows(0) == [nil, nil] && windows(256) == [nil, nil])
     }
 
     @Test(arguments: [

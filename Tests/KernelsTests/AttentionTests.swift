@@ -15,17 +15,18 @@ private struct Sequence {
         rows = (0..<tokens).map { _ in random.floats((heads + 2 * kvHeads) * dimension, -scale...scale) }
     }
 
-    func expected(_ row: Int) -> [Double] {
-        (0..<heads).flatMap { head -> [Double] in
+    func expected(_ row: Int, window: Int? = nil) -> [Double] {
+        let seen = (window.map { max(0, row + 1 - $0) } ?? 0)...row
+        return (0..<heads).flatMap { head -> [Double] in
             let query = rows[row][head * dimension..<(head + 1) * dimension].map(Double.init)
             let key = (heads + head / (heads / kvHeads)) * dimension, value = key + kvHeads * dimension
-            let scores = (0...row).map { t in
+            let scores = seen.map { t in
                 (0..<dimension).reduce(0) { $0 + query[$1] * Double(rows[t][key + $1]) }
                     / Double(dimension).squareRoot()
             }
             let largest = scores.max() ?? 0, weights = scores.map { exp($0 - largest) }, sum = weights.reduce(0, +)
             return (0..<dimension).map { i in
-                (0...row).reduce(0) { $0 + weights[$1] * Double(rows[$1][value + i]) } / sum
+                zip(seen, weights).reduce(0) { $0 + $1.1 * Double(rows[$1.0][value + i]) } / sum
             }
         }
     }
@@ -50,7 +51,9 @@ private final class Cache {
     }
 
     /// Computes rows `range` as one chunk (without rotation) and returns their attention.
-    func step(_ s: Sequence, _ range: Range<Int>, _ compute: Compute, layer: Int = 1) throws -> [Float] {
+    func step(_ s: Sequence, _ range: Range<Int>, _ compute: Compute, layer: Int = 1, window: Int? = nil) throws
+        -> [Float]
+    {
         let input = Rows(range.count, s.rows[0].count, values: Array(s.rows[range].joined()))
         let output = Rows(range.count, s.heads * s.dimension)
         let half = s.dimension / 2
@@ -63,7 +66,7 @@ private final class Cache {
         table.withUnsafeBufferPointer { table in
             guard let pages = table.baseAddress else { return }
             plan.prepare([AttentionSpan(pages: pages, row: 0, count: range.count, position: range.lowerBound)])
-            plan.run(layer: layer, queries: input.matrix, to: output.matrix)
+            plan.run(layer: layer, window: window, queries: input.matrix, to: output.matrix)
         }
         #expect(output.isIntact)
         return output.values
@@ -129,6 +132,48 @@ private final class Cache {
             for row in s.tokens - 40..<s.tokens { pieces += try cache.step(s, row..<row + 1, compute) }
             #expect(pieces.bits == expected)
         }
+    }
+
+    /// A window shorter than, as long as and longer than pages and chunks, against double precision.
+    @Test(arguments: InstructionSet.supported, [1, 7, 64, 65, 300, 512, 1024])
+    func windowsMatchTheReference(_ set: InstructionSet, _ window: Int) throws {
+        let s = Sequence(heads: 6, kvHeads: 2, dimension: 64, tokens: 1100, seed: 15)
+        for (type, tolerance) in [(KVDataType.float32, 1e-5), (.float16, 2e-3), (.int8, 3e-2)] {
+            let found = try Cache(s, type).step(s, 0..<s.tokens, compute(set), window: window)
+            let width = s.heads * s.dimension
+            for row in [0, 6, 63, 64, 65, 300, 511, 512, 700, 1099] {
+                let expected = s.expected(row, window: window)
+                #expect(largestError(Array(found[row * width..<(row + 1) * width]), expected) < tolerance)
+            }
+        }
+    }
+
+    /// With a window too: the same bits for any chunks and threads, and over int8 on all instruction sets.
+    @Test(arguments: KVDataType.allCases, [5, 64, 200, 600])
+    func windowedRowsAreIndependent(_ type: KVDataType, _ window: Int) throws {
+        for (heads, kvHeads) in [(6, 2), (7, 1), (20, 1)] {
+            let s = Sequence(heads: heads, kvHeads: kvHeads, dimension: 32, tokens: 700, seed: 16, scale: 2)
+            let scalar =
+                type == .int8 ? try Cache(s, type).step(s, 0..<s.tokens, compute(.scalar), window: window).bits : []
+            for set in InstructionSet.supported {
+                let whole = try Cache(s, type).step(s, 0..<s.tokens, compute(set, threads: 1), window: window).bits
+                let cache = try Cache(s, type), several = try compute(set, threads: 3)
+                var pieces: [Float] = []
+                for range in [0..<7, 7..<500, 500..<513, 513..<697, 697..<698, 698..<700] {
+                    pieces += try cache.step(s, range, several, window: window)
+                }
+                #expect(pieces.bits == whole)
+                if type == .int8 { #expect(whole == scalar) }
+            }
+        }
+    }
+
+    /// A window that reaches back to the beginning changes no bit.
+    @Test(arguments: InstructionSet.supported, KVDataType.allCases)
+    func wideWindowsAreFullAttention(_ set: InstructionSet, _ type: KVDataType) throws {
+        let s = Sequence(heads: 4, kvHeads: 2, dimension: 16, tokens: 600, seed: 17)
+        let full = try Cache(s, type).step(s, 0..<s.tokens, compute(set))
+        #expect(try Cache(s, type).step(s, 0..<s.tokens, compute(set), window: 600).bits == full.bits)
     }
 
     /// A value that is no number spoils its own sequence's rows from there on, and says so.

@@ -48,6 +48,7 @@ typedef struct dkv_page_step {
     const void *values;
     const float *queries;    // [rows][head_dimension], already scaled; scores are exponents of 2
     const int32_t *valid;    // per row: leading tokens of the page that the row may see (<= 0: none)
+    const int32_t *hidden;   // per row: leading tokens of the page that the row may no longer see; NULL: none
     float *maximum;          // per row: running maximum, starts at DKV_EMPTY_MAXIMUM
     float *sum;              // per row: running sum of exponentials, starts at 0
     float *output;           // [rows][head_dimension]: running weighted sum of V, starts at 0
@@ -190,6 +191,7 @@ typedef struct dkv_attention {
     dkv_kv_shape shape;
     size_t group;            // query heads per KV head
     size_t layer;
+    size_t window;           // tokens that a row sees, itself among them; 0: all before it
     float scale;             // of scores, times log2 e: weights are powers of 2
     const float *queries;    // rotated, [rows][heads · d …]
     size_t ldq;
@@ -199,6 +201,11 @@ typedef struct dkv_attention {
     const dkv_attention_fold *folds;
     float *scratch;          // [workers][dkv_attention_scratch()]
 } dkv_attention;
+/// The first token that the row at `position` sees.
+static inline size_t dkv_first_seen(const dkv_attention *attention, size_t position) {
+    const size_t window = attention->window;
+    return window == 0 || position < window ? 0 : position + 1 - window;
+}
 /// Floats of scratch that one worker needs.
 size_t dkv_attention_scratch(size_t head_dimension);
 void dkv_attention_task(void *context, size_t index, size_t worker);

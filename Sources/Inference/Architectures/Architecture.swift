@@ -5,6 +5,8 @@
 public struct Architecture: Sendable, Equatable {
     /// The name in `general.architecture`, with which the file's keys begin.
     public let name: String
+    /// What `model_type` in `config.json` of a Hugging Face folder may say.
+    let modelTypes: Set<String>
     /// Whether GGUF stores rows of queries and keys for rotary pairs (2i, 2i + 1) rather than for (i, i + d / 2).
     let storesRotaryPairs: Bool
     /// Whether queries, keys and values have biases.

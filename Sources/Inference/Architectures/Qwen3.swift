@@ -2,5 +2,6 @@
 
 extension Architecture {
     /// Qwen 3, dense (arXiv 2505.09388).
-    static let qwen3 = Architecture(name: "qwen3", storesRotaryPairs: false, normalizesHeads: true)
+    static let qwen3 = Architecture(
+        name: "qwen3", modelTypes: ["qwen3"], storesRotaryPairs: false, normalizesHeads: true)
 }

@@ -6,6 +6,7 @@ import Inference
 import Kernels
 import ModelFiles
 import Service
+import Tokenization
 
 /// `deltakv bench`: prefill and decode speed on random prompts.
 struct BenchCommand: AsyncParsableCommand {
@@ -32,7 +33,12 @@ struct BenchCommand: AsyncParsableCommand {
     @Flag(help: "Measure kernels one by one instead, beside what the machine can do.")
     var kernels = false
 
-    @Flag(help: "One line of JSON for each workload or kernel.")
+    @Option(
+        help: ArgumentHelp(
+            "Measure the tokenizer on a text file instead, on one core; - reads standard input.", valueName: "file"))
+    var tokenize: String?
+
+    @Flag(help: "One line of JSON for each workload, kernel or direction.")
     var json = false
 
     func validate() throws {
@@ -42,6 +48,7 @@ struct BenchCommand: AsyncParsableCommand {
     func run() async throws {
         let settings = try await settings.load()
         if kernels { return try benchKernels(settings) }
+        if let tokenize { return try benchTokenizer(settings, file: tokenize) }
         let loaded = try settings.loadModel()
         let configuration = loaded.model.configuration
         let engine = try loaded.engine(settings.engine)
@@ -64,10 +71,25 @@ struct BenchCommand: AsyncParsableCommand {
         }
     }
 
+    private func benchTokenizer(_ settings: Settings, file: String) throws {
+        let data = try file == "-" ? FileHandle.standardInput.readToEnd() : FileManager.default.contents(atPath: file)
+        guard let text = data.flatMap({ String(validating: $0, as: UTF8.self) }), !text.isEmpty else {
+            throw ValidationError("\(file) cannot be read, is empty or is not UTF-8: give a text file")
+        }
+        let model = try ModelFile(path: ModelStore().path(of: settings.model))
+        for row in try TokenizerBench(tokenizer: Tokenizer(model), text: text).rows() {
+            if json {
+                try printJSON(row)
+            } else {
+                print("\(row.direction): \(row.megabytesPerSecond) MB/s, \(row.bytes) bytes, \(row.tokens) tokens")
+            }
+        }
+    }
+
     private func benchKernels(_ settings: Settings) throws {
-        let file = try GGUFFile(path: ModelStore().path(of: settings.model))
+        let file = try ModelFile(path: ModelStore().path(of: settings.model))
         let threads = settings.threads > 0 ? try ThreadPool(threads: settings.threads) : try ThreadPool()
-        var bench = try KernelBench(ModelConfiguration(file: file), threads: threads)
+        var bench = try KernelBench(ModelConfiguration(file), threads: threads)
         for row in try bench.rows() {
             if json {
                 try printJSON(row)

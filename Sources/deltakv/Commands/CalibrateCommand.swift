@@ -61,7 +61,7 @@ struct CalibrateCommand: AsyncParsableCommand {
     func run() async throws {
         let settings = try await settings.load()
         let modelPath = try ModelStore().path(of: settings.model)
-        let digest = try GGUFFile(path: modelPath).digest()
+        let digest = try ModelFile(path: modelPath).digest()
         let loaded = try settings.loadModel()
         let texts = try CalibrationTexts(files: text).pieces(of: tokens) { loaded.tokenizer.encode($0) }
         if codec == .paper { return try calibratePaper(loaded, digest: digest, modelPath: modelPath, texts) }

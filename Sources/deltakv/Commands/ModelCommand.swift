@@ -43,9 +43,9 @@ struct ModelCommand: AsyncParsableCommand {
             let store = ModelStore()
             let installed = store.installed()
             let known = ModelStore.sources.map(\.name)
-            let rows = (known + installed.filter { !known.contains($0) }).map { name in
+            let rows = try (known + installed.filter { !known.contains($0) }).map { name in
                 Row(
-                    name: name, path: installed.contains(name) ? "\(store.directory)/\(name).gguf" : nil,
+                    name: name, path: installed.contains(name) ? try store.path(of: name) : nil,
                     installed: installed.contains(name),
                     summary: ModelStore.sources.first { $0.name == name }?.summary)
             }
@@ -60,9 +60,10 @@ struct ModelCommand: AsyncParsableCommand {
     }
 
     struct Info: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Show what a model file holds and what it needs.")
+        static let configuration = CommandConfiguration(
+            abstract: "Show what a model holds, what it needs, and what context fits this machine.")
 
-        @Argument(help: "A GGUF file or a model's name.")
+        @Argument(help: "A GGUF file, a Hugging Face folder or a model's name.")
         var model = ModelStore.defaultModel.name
 
         @Flag(help: "One line of JSON.")
@@ -76,9 +77,9 @@ struct ModelCommand: AsyncParsableCommand {
 
     struct Verify: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Read a whole model file, check every weight and the tokenizer, print its SHA-256.")
+            abstract: "Read a whole model, check every weight and the tokenizer, print its SHA-256.")
 
-        @Argument(help: "A GGUF file or a model's name.")
+        @Argument(help: "A GGUF file, a Hugging Face folder or a model's name.")
         var model = ModelStore.defaultModel.name
 
         func run() throws {

@@ -8,7 +8,10 @@ struct SettingsOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Settings file (YAML).", valueName: "file"))
     var config: String?
 
-    @Option(help: ArgumentHelp("Model: a GGUF file, or a name that 'deltakv model list' shows.", valueName: "model"))
+    @Option(
+        help: ArgumentHelp(
+            "Model: a GGUF file, a Hugging Face folder, or a name that 'deltakv model list' shows.", valueName: "model")
+    )
     var model: String?
 
     @Option(

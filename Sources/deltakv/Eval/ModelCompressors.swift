@@ -30,5 +30,5 @@ struct ModelCompressors {
             + (manager.fileExists(atPath: PaperCheckpoint.path(forModel: path)) ? ["paper", "paper-all"] : [])
     }
 
-    private func digest() throws -> String { try GGUFFile(path: path).digest() }
+    private func digest() throws -> String { try ModelFile(path: path).digest() }
 }

@@ -8,5 +8,7 @@
 
 /// Allocations of the calling thread so far.
 size_t allocation_count(void);
+/// Bytes that the calling thread has asked for so far.
+size_t allocation_bytes(void);
 
 #endif

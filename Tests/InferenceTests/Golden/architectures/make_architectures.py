@@ -4,18 +4,21 @@
     python3 -m venv venv && venv/bin/pip install torch transformers gguf
     venv/bin/python make_architectures.py
 
-For each model there is NAME.gguf, with weights in F16 (exact: the model's own weights are rounded to it first), and NAME.logits,
-little-endian: int32 n, n token ids, int32 p, p positions, then float32 p * 64 logits there. Where RoPE is scaled the model was
-"trained" for 512 tokens and positions go beyond 2,500.
+For each model there is a folder NAME as transformers saves it (sharded where SHARDED says so), for those of GGUF also NAME.gguf,
+and NAME.logits. Weights are F16, or BF16 or F32 where the configuration says so (exact: the model's own weights are rounded first).
+NAME.logits is little-endian: int32 n, n token ids, then for each position four float32 logits, those of the tokens
+(position + 16 k) % 64. There are at least 2,048 positions; where RoPE is scaled the model was "trained" for 512 tokens.
 """
+import json
 import math
 import os
+import shutil
 import struct
 
 import gguf
 import numpy as np
 import torch
-from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
+from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 VOCABULARY, TOKENS, TRAINED = 64, 2600, 512
@@ -42,9 +45,23 @@ MODELS = {
     "qwen2-yarn-96": Qwen2Config(
         **COMMON, **heads(2, 2, 96), **rope("yarn", 1000000.0, factor=8.0, original_max_position_embeddings=TRAINED)),
     "qwen3-128": Qwen3Config(**{**COMMON, "tie_word_embeddings": False}, **heads(4, 2, 128), **rope("default", 1e6)),
+    # Llama 2: as many KV heads as query heads, an untied head.
+    "llama-2-16": LlamaConfig(
+        **{**COMMON, "hidden_size": 48, "tie_word_embeddings": False, "dtype": "float32"}, **heads(3, 3, 16), **rope("default")),
+    # SmolLM2: 9 query heads on 3 KV heads, a tied head.
+    "smollm2-64": LlamaConfig(**{**COMMON, "hidden_size": 36, "dtype": "bfloat16"}, **heads(9, 3, 64), **rope("default", 1e5)),
+    "mistral-window-80": MistralConfig(
+        **{**COMMON, "tie_word_embeddings": False, "dtype": "bfloat16"}, **heads(5, 1, 80), **rope("default"),
+        sliding_window=300),
+    # 7 query heads on a KV head as in Qwen 2.5 0.5B; the last two of three layers slide.
+    "qwen2-window-64": Qwen2Config(
+        **{**COMMON, "num_hidden_layers": 3}, **heads(7, 1, 64), **rope("default", 1e6), use_sliding_window=True,
+        sliding_window=65, max_window_layers=1),
     "qwen3-yarn-64": Qwen3Config(
         **COMMON, **heads(4, 1, 64), **rope("yarn", 1e6, factor=8.0, original_max_position_embeddings=TRAINED)),
 }
+GGUF = ["llama-linear-80", "llama-llama3-64", "llama-256", "qwen2-yarn-96", "qwen3-128", "qwen3-yarn-64"]
+SHARDED = ["mistral-window-80", "qwen3-128"]
 NAMES = {
     "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
     "self_attn.o_proj": "attn_output", "self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm",
@@ -54,7 +71,7 @@ NAMES = {
 }
 
 
-def randomise(model, seed):
+def randomise(model, seed, dtype):
     """Weights that matter: attention that looks around, norms and biases that are not one and zero."""
     generator = torch.Generator().manual_seed(seed)
     for name, weight in model.named_parameters():
@@ -65,7 +82,7 @@ def randomise(model, seed):
             weight.data = 0.5 * noise
         else:
             weight.data = noise * (1.5 / math.sqrt(weight.shape[1]))
-        weight.data = weight.data.half().float()
+        weight.data = weight.data.to(dtype).float()
 
 
 def gguf_name(name):
@@ -135,24 +152,43 @@ def llama3_factors(config):
     return np.array(factors, dtype=np.float32)
 
 
+def save_folder(name, config, model, dtype):
+    folder = os.path.join(HERE, name)
+    shutil.rmtree(folder, ignore_errors=True)
+    model.to(dtype).save_pretrained(folder, max_shard_size="100KB" if name in SHARDED else "1GB")
+    os.remove(os.path.join(folder, "generation_config.json"))
+    # Older files say it this way.
+    if name == "llama-linear-80":
+        path = os.path.join(folder, "config.json")
+        with open(path) as file:
+            config = json.load(file)
+        parameters = config.pop("rope_parameters")
+        config["rope_theta"] = parameters["rope_theta"]
+        config["rope_scaling"] = {"type": "linear", "factor": parameters["factor"]}
+        with open(path, "w") as file:
+            json.dump(config, file, indent=2)
+            file.write("\n")
+
+
 def main():
     for seed, (name, config) in enumerate(MODELS.items()):
         config._attn_implementation = "eager"
+        dtype = getattr(torch, str(config.dtype or "float16").removeprefix("torch."))
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
-        randomise(model, seed)
+        randomise(model, seed, dtype)
         generator = torch.Generator().manual_seed(100 + seed)
-        count = TOKENS if config.rope_parameters["rope_type"] != "default" else 700
+        count = TOKENS if config.rope_parameters["rope_type"] != "default" else 2100
         ids = torch.randint(VOCABULARY, (count,), generator=generator)
-        positions = sorted({0, 1, 63, 64, count - 1, *torch.randint(count, (60,), generator=generator).tolist()})
         with torch.no_grad():
-            logits = model(ids[None]).logits[0, positions]
-        save(name, config, model)
+            logits = model(ids[None]).logits[0]
+        columns = (torch.arange(count)[:, None] + 16 * torch.arange(4)[None]) % VOCABULARY
+        if name in GGUF:
+            save(name, config, model)
         with open(os.path.join(HERE, f"{name}.logits"), "wb") as file:
-            for values in (ids.tolist(), positions):
-                file.write(struct.pack(f"<i{len(values)}i", len(values), *values))
-            file.write(logits.numpy().astype("<f4").tobytes())
-        size = os.path.getsize(os.path.join(HERE, f"{name}.gguf"))
-        print(name, size, "bytes, logits", logits.std().item(), "largest", logits.abs().max().item(), flush=True)
+            file.write(struct.pack(f"<i{count}i", count, *ids.tolist()))
+            file.write(logits.gather(1, columns).numpy().astype("<f4").tobytes())
+        save_folder(name, config, model, dtype)
+        print(name, dtype, "logits", logits.std().item(), "largest", logits.abs().max().item(), flush=True)
 
 
 if __name__ == "__main__":

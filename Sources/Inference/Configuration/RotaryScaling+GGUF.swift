@@ -1,29 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import ModelFiles
 
-/// How rotary frequencies are changed for contexts longer than those of the first training.
-public enum RotaryScaling: Sendable, Equatable {
-    /// Not at all. (Llama 3.1's scaling comes as a tensor of factors, whatever this says.)
-    case none
-    /// Positions are divided by a factor (Chen et al., arXiv 2306.15595).
-    case linear(factor: Float)
-    /// Low frequencies are divided, high ones stay, with a ramp between (Peng et al., arXiv 2309.00071, section 3.2).
-    case yarn(YaRN)
-
-    /// The parameters of YaRN.
-    public struct YaRN: Sendable, Equatable {
-        /// By what low frequencies are divided.
-        public let factor: Float
-        /// Tokens of the context before scaling.
-        public let originalContext: Int
-        /// Turns within the original context from which a frequency stays.
-        public let betaFast: Float
-        /// Turns within the original context below which a frequency is wholly divided.
-        public let betaSlow: Float
-        /// What cosines and sines are multiplied by, which scales attention's logits by its square.
-        public let attention: Float
-    }
-
+extension RotaryScaling {
     /// Reads the keys `ARCHITECTURE.rope.scaling.…`; like llama.cpp takes a factor without a type for linear.
     init(_ keys: GGUFMetadata, architecture: String) throws {
         let prefix = architecture + ".rope.scaling."
@@ -57,7 +35,7 @@ public enum RotaryScaling: Sendable, Equatable {
                 YaRN(
                     factor: factor, originalContext: context,
                     betaFast: try number("yarn_beta_fast", 32), betaSlow: try number("yarn_beta_slow", 1),
-                    attention: try number("attn_factor", 1) * (factor > 1 ? 0.1 * logarithm(factor) + 1 : 1)))
+                    attention: try number("attn_factor", 1) * YaRN.attention(factor: factor)))
         case let other: throw InferenceError.unsupportedFeature("RoPE scaling of type \"\(other)\"")
         }
     }
