@@ -92,7 +92,9 @@ let package = Package(
             dependencies: ["CCompression", "Compression", "Inference", "Kernels", "ModelFiles"], exclude: ["Golden"]),
         .testTarget(name: "StructuredOutputTests", dependencies: ["ModelFiles", "StructuredOutput", "Tokenization"]),
         .testTarget(
-            name: "EngineTests", dependencies: ["Engine", "ModelFiles", "StructuredOutput"], exclude: ["Golden"]),
+            name: "EngineTests",
+            dependencies: ["Engine", "Inference", "Kernels", "ModelFiles", "StructuredOutput", "Tokenization"],
+            exclude: ["Golden"]),
         .testTarget(
             name: "EvaluationTests",
             dependencies: ["Compression", "Evaluation", "Inference", "Kernels", "ModelFiles", "Tokenization"],

@@ -20,7 +20,8 @@ public final class ReferenceTable {
         self.codec = codec
         capacity = codec.settings.prototypes + 1024
         memory = try Self.reserve(codec, capacity)
-        memory.base.copyMemory(from: codec.prototypes.panels, byteCount: dkv_candidate_bytes(codec.parameters.coefficients, prototypes))
+        memory.base.copyMemory(
+            from: codec.prototypes.panels, byteCount: dkv_candidate_bytes(codec.parameters.coefficients, prototypes))
         (memory.base + dkv_candidate_bytes(codec.parameters.coefficients, capacity)).copyMemory(
             from: codec.prototypes.norms, byteCount: 4 * prototypes)
     }
@@ -33,7 +34,8 @@ public final class ReferenceTable {
     var candidates: dkv_candidates {
         dkv_candidates(
             columns: codec.parameters.coefficients, panels: memory.base.assumingMemoryBound(to: UInt8.self),
-            norms: (memory.base + dkv_candidate_bytes(codec.parameters.coefficients, capacity)).assumingMemoryBound(to: Int32.self))
+            norms: (memory.base + dkv_candidate_bytes(codec.parameters.coefficients, capacity)).assumingMemoryBound(
+                to: Int32.self))
     }
 
     var count: Int { prototypes + references }
@@ -57,7 +59,8 @@ public final class ReferenceTable {
 
     private static func reserve(_ codec: LayerCodec, _ count: Int) throws(CompressionError) -> ReservedMemory {
         do throws(KernelError) {
-            return try ReservedMemory(count: dkv_candidate_bytes(codec.parameters.coefficients, count) + 4 * (count + 16))
+            return try ReservedMemory(
+                count: dkv_candidate_bytes(codec.parameters.coefficients, count) + 4 * (count + 16))
         } catch {
             throw .kernel(error)
         }

@@ -35,7 +35,10 @@ public struct JobWorker: Sendable {
             SELECT c.*, c.template_body ->> 'yaml' AS template_source FROM deltakv.claim_2(
                 $1, $2::integer, $3::integer, make_interval(secs => $4), make_interval(secs => $5), $6) c
             """,
-            [id, Int32(clamping: holding), Int32(clamping: limit), lease.inSeconds, attemptTimeout?.inSeconds, inputBytes], prepared: true)
+            [
+                id, Int32(clamping: holding), Int32(clamping: limit), lease.inSeconds, attemptTimeout?.inSeconds,
+                inputBytes,
+            ], prepared: true)
         return try rows.map(ClaimedJob.init(row:))
     }
 

@@ -91,7 +91,8 @@ public struct JobPreparer: Sendable {
         do {
             return try JobTemplate(yaml: source)
         } catch {
-            throw JobFault(.unknownTemplate, "the job's version of the template '\(job.template)' cannot be read: \(error)")
+            throw JobFault(
+                .unknownTemplate, "the job's version of the template '\(job.template)' cannot be read: \(error)")
         }
     }
 

@@ -76,7 +76,8 @@ func sampleCodec(columns: Int = 64, step: Float = 1) throws -> LayerCodec {
     let solution = try rows.withMatrix { matrix in
         try LayerSolver(
             layer: 3, settings: settings, blas: OpenBLAS(), compute: Compute(pool: ThreadPool(threads: 1)),
-            rows: matrix.base, sources: [], lengths: [700, 800], columns: columns, metric: identity, step: Double(step) * 0.2
+            rows: matrix.base, sources: [], lengths: [700, 800], columns: columns, metric: identity,
+            step: Double(step) * 0.2
         ).solve(decoded: &decoded)
     }
     let tables = try #require(CodeTables(frequencies: CodeTables.frequencies(counts: solution.counts)))

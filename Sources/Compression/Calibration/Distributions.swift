@@ -27,7 +27,9 @@ struct Distributions {
             return
         }
         var divergence = 0.0
-        for (p, logit) in zip(exact[count], logits) where p > -20 { divergence += Double(expf(p) * (p - logit + normaliser)) }
+        for (p, logit) in zip(exact[count], logits) where p > -20 {
+            divergence += Double(expf(p) * (p - logit + normaliser))
+        }
         sum += divergence
         count += 1
     }

@@ -44,7 +44,8 @@ struct LayerPrediction {
         _ sourceScale: [Double], count: Int, columns: Int, _ blas: OpenBLAS
     ) throws(CompressionError) -> [Double] {
         let width = sourceMean.count
-        var moments = Array(repeating: 0.0, count: width * width), crossed = Array(repeating: 0.0, count: columns * width)
+        var moments = Array(repeating: 0.0, count: width * width),
+            crossed = Array(repeating: 0.0, count: columns * width)
         var part = Array(repeating: Float(0), count: width * width), x = Array(repeating: Float(0), count: 256 * width)
         var y = Array(repeating: Float(0), count: 256 * columns)
         for first in stride(from: 0, to: count, by: 256) {
@@ -80,7 +81,8 @@ struct LayerPrediction {
 
     /// What the prediction and the mean leave of rows: `rest` [count][columns].
     func rest(
-        of rows: UnsafePointer<Float>, sources: [UnsafePointer<Float>], count: Int, into rest: UnsafeMutablePointer<Float>,
+        of rows: UnsafePointer<Float>, sources: [UnsafePointer<Float>], count: Int,
+        into rest: UnsafeMutablePointer<Float>,
         _ blas: OpenBLAS
     ) {
         var x = Array(repeating: Float(0), count: 256 * max(1, width))

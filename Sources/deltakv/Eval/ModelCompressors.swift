@@ -26,7 +26,9 @@ struct ModelCompressors {
     /// The policies that the compressors beside the model, or a named one, make possible.
     func policies(named file: String?) -> [String] {
         let manager = FileManager.default
-        return (manager.fileExists(atPath: file ?? CompressorFile.path(forModel: path)) ? ["deltakv", "deltakv-file"] : [])
+        return
+            (manager.fileExists(atPath: file ?? CompressorFile.path(forModel: path))
+            ? ["deltakv", "deltakv-file"] : [])
             + (manager.fileExists(atPath: PaperCheckpoint.path(forModel: path)) ? ["paper", "paper-all"] : [])
     }
 
