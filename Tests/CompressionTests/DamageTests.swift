@@ -56,7 +56,7 @@ import Testing
             let good = Array(try #require(FileManager.default.contents(atPath: path)))
             var random = Random(12), rows = SampleRows(count: 40, columns: 64, seed: 3)
             var used = 0
-            for trial in 0..<600 {
+            for trial in 0..<2000 {
                 var payload = Array(good[44...])
                 // Counts and tables stand at the beginning; half of the trials leave them alone.
                 for _ in 0...random.below(trial % 2 == 0 ? 40 : 2) {
