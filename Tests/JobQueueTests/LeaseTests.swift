@@ -88,17 +88,17 @@ import Testing
         try await withQueue { fixture in
             let worker = try await fixture.worker()
             let id = try await fixture.submit(1, maxAttempts: 1)[0]
-            for interruption in 1...2 {
+            for interruption in 1...3 {
                 let job = try #require(try await worker.claim(1, lease: .seconds(60)).first)
                 #expect(job.attempt == 1)
                 try await fixture.expireLease(of: id)
-                let state: JobState = interruption < 2 ? .available : .failed
+                let state: JobState = interruption < 3 ? .available : .failed
                 #expect(try await fixture.queue.rescue() == [Settlement(jobID: id, state: state)])
             }
             let job = try #require(try await fixture.queue.job(id))
             #expect(job.summary.error?.code == "interrupted_too_often")
             #expect(job.summary.attempts == 0)
-            #expect(job.events.map(\.name).filter { $0 == "rescued" }.count == 1)
+            #expect(job.events.map(\.name).filter { $0 == "rescued" }.count == 2)
             #expect(try await fixture.inconsistencies() == 0)
         }
     }
