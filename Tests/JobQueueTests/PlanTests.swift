@@ -44,7 +44,7 @@ import Testing
             ).onlyRow()
             #expect(try row.get("job_id", as: Int.self) == id)
             #expect(try row.get("state", as: String.self) == "completed")
-            #expect(try row.get("output", as: String.self).hasPrefix("[[[1 word"))
+            #expect(try row.get("output", as: String.self).hasPrefix("[[[[1 word"))
             // Every part ran once, and no job was given more than fan_in summaries.
             #expect(try await fixture.integer("SELECT max(attempts) FROM deltakv.outcomes") == 1)
             #expect(
