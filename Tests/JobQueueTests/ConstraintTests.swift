@@ -39,8 +39,7 @@ import Testing
             rows, table: "queue",
             base: [
                 "run_at": "2026-01-01", "batch_id": "1", "priority": "0", "input_bytes": "0", "interruptions": "0",
-                "max_attempts": "3", "tenant": "t", "submitted_in": "3", "is_alone": "false",
-                "deaths_alone": "0", "gathers": "false",
+                "max_attempts": "3", "tenant": "t", "submitted_in": "3", "is_alone": "false", "deaths_alone": "0",
             ])
     }
 

@@ -96,7 +96,6 @@ import Testing
                 #expect(try await fixture.queue.rescue() == [Settlement(jobID: id, state: state)])
             }
             let job = try #require(try await fixture.queue.job(id))
-            // Once among others, then twice by itself.
             #expect(job.summary.error?.code == "poison_job")
             #expect(job.summary.attempts == 0)
             #expect(job.events.map(\.name).filter { $0 == "rescued" }.count == 2)
