@@ -26,7 +26,7 @@ let package = Package(
         .target(name: "Kernels", dependencies: ["CKernels", "COpenBLAS"]),
         .target(name: "ModelFiles", dependencies: [.product(name: "Crypto", package: "swift-crypto")]),
         .target(name: "Jinja"),
-        .target(name: "Tokenization", dependencies: ["Jinja", "ModelFiles"]),
+        .target(name: "Tokenization", dependencies: ["Jinja", "ModelFiles", "SeededRandom"]),
         .target(name: "StructuredOutput", dependencies: ["ModelFiles", "Tokenization"]),
         .target(name: "Inference", dependencies: ["Kernels", "ModelFiles"]),
         .target(
@@ -77,20 +77,25 @@ let package = Package(
         .target(
             name: "TestSupport", dependencies: ["Database", .product(name: "Logging", package: "swift-log")],
             path: "Tests/TestSupport"),
+        // Random numbers that a seed fixes.
+        .target(name: "SeededRandom", path: "Tests/SeededRandom"),
         // Counts allocations, for tests of loops that are to make none.
         .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
         .testTarget(name: "KernelsTests", dependencies: ["Kernels"]),
-        .testTarget(name: "ModelFilesTests", dependencies: ["ModelFiles"], exclude: ["Golden"]),
-        .testTarget(name: "JinjaTests", dependencies: ["Jinja", "ModelFiles"], exclude: ["Golden"]),
-        .testTarget(name: "TokenizationTests", dependencies: ["Tokenization"], exclude: ["Golden"]),
+        .testTarget(name: "ModelFilesTests", dependencies: ["ModelFiles", "SeededRandom"], exclude: ["Golden"]),
+        .testTarget(name: "JinjaTests", dependencies: ["Jinja", "ModelFiles", "SeededRandom"], exclude: ["Golden"]),
+        .testTarget(name: "TokenizationTests", dependencies: ["SeededRandom", "Tokenization"], exclude: ["Golden"]),
         .testTarget(
             name: "InferenceTests", dependencies: ["AllocationCounter", "Inference", "Kernels"], exclude: ["Golden"]),
         .testTarget(
-            name: "ReaderFuzzTests", dependencies: ["AllocationCounter", "Inference", "ModelFiles", "Tokenization"]),
+            name: "ReaderFuzzTests",
+            dependencies: ["AllocationCounter", "Inference", "ModelFiles", "SeededRandom", "Tokenization"]),
         .testTarget(
             name: "CompressionTests",
             dependencies: ["CCompression", "Compression", "Inference", "Kernels", "ModelFiles"], exclude: ["Golden"]),
-        .testTarget(name: "StructuredOutputTests", dependencies: ["ModelFiles", "StructuredOutput", "Tokenization"]),
+        .testTarget(
+            name: "StructuredOutputTests",
+            dependencies: ["ModelFiles", "SeededRandom", "StructuredOutput", "Tokenization"]),
         .testTarget(
             name: "EngineTests",
             dependencies: ["Engine", "Inference", "Kernels", "ModelFiles", "StructuredOutput", "Tokenization"],
@@ -101,7 +106,7 @@ let package = Package(
             exclude: ["Golden"]),
         .testTarget(name: "PostgreSQLTests", dependencies: ["PostgreSQL", "TestSupport"]),
         .testTarget(name: "DatabaseTests", dependencies: ["Database", "TestSupport"]),
-        .testTarget(name: "JobQueueTests", dependencies: ["JobQueue", "Database", "TestSupport"]),
+        .testTarget(name: "JobQueueTests", dependencies: ["JobQueue", "Database", "SeededRandom", "TestSupport"]),
         .testTarget(
             name: "ServiceTests",
             dependencies: [

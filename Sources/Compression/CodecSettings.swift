@@ -15,7 +15,7 @@ public struct CodecSettings: Sendable, Equatable {
     public var rounding: Int
 
     /// Settings; the defaults are what measured best.
-    public init(sinks: Int = 8, stride: Int = 10, prototypes: Int = 256, step: Float = 1.4, rounding: Int = 6) {
+    public init(sinks: Int = 8, stride: Int = 10, prototypes: Int = 256, step: Float = 1.5, rounding: Int = 6) {
         self.sinks = sinks
         self.stride = stride
         self.prototypes = prototypes

@@ -9,27 +9,6 @@ import Testing
 
 /// The daemon as a process, on a real queue with the real model.
 @Suite(.serialized) struct DaemonTests {
-    /// A migrated database and a program that uses it.
-    private func withQueue(_ body: (Program, PostgresClient) async throws -> Void) async throws {
-        try await withTestDatabase { settings in
-            let keywords = settings.keywords
-            let program = Program(environment: [
-                "DATABASE_URL": "", "PGHOST": keywords["host"] ?? "", "PGPORT": keywords["port"] ?? "5432",
-                "PGUSER": keywords["user"] ?? "", "PGDATABASE": keywords["dbname"] ?? "",
-            ])
-            let migration = try await program.run("db", "migrate")
-            try #require(migration.status == 0, "\(migration.errors)")
-            let client = PostgresClient(settings)
-            do {
-                try await body(program, client)
-                await client.close()
-            } catch {
-                await client.close()
-                throw error
-            }
-        }
-    }
-
     private func submit(_ count: Int, words: Int = 60, maxTokens: Int = 12, to client: PostgresClient) async throws {
         let document = String(repeating: "The river carries sand from the hills to the sea. ", count: words / 10)
         try await client.query(

@@ -9,26 +9,6 @@ import Testing
 
 /// What jobs may ask of their outputs, from SQL to SQL, and the same of `deltakv generate`.
 @Suite(.serialized) struct OutputOptionTests {
-    private func withQueue(_ body: (Program, PostgresClient) async throws -> Void) async throws {
-        try await withTestDatabase { settings in
-            let keywords = settings.keywords
-            let program = Program(environment: [
-                "DATABASE_URL": "", "PGHOST": keywords["host"] ?? "", "PGPORT": keywords["port"] ?? "5432",
-                "PGUSER": keywords["user"] ?? "", "PGDATABASE": keywords["dbname"] ?? "",
-            ])
-            let migration = try await program.run("db", "migrate")
-            try #require(migration.status == 0, "\(migration.errors)")
-            let client = PostgresClient(settings)
-            do {
-                try await body(program, client)
-                await client.close()
-            } catch {
-                await client.close()
-                throw error
-            }
-        }
-    }
-
     @Test func jobsWithSchemasSamplesAndLogprobsHaveThemInTheirResults() async throws {
         try await withQueue { program, client in
             let options = [

@@ -32,19 +32,6 @@ import Testing
         }
     }
 
-    private func solve(_ rows: [Float], columns: Int, metric: [Double]) throws -> LayerSolver.Solution {
-        var rows = rows, decoded = rows
-        return try rows.withUnsafeMutableBufferPointer { buffer in
-            try LayerSolver(
-                layer: 2, settings: CodecSettings(prototypes: 16), blas: OpenBLAS(),
-                compute: Compute(pool: ThreadPool(threads: 1)), rows: buffer.baseAddress.unsafelyUnwrapped,
-                sources: [], lengths: [buffer.count / columns], columns: columns, metric: metric, step: 0.1
-            ).solve(decoded: &decoded)
-        }
-    }
-
-    private func identity(_ n: Int) -> [Double] { (0..<n * n).map { $0 % (n + 1) == 0 ? 1 : 0 } }
-
     /// Constant columns and fewer rows than columns have a solution all the same.
     @Test func degenerateRowsAreSolved() throws {
         var sample = SampleRows(count: 40, columns: 64)

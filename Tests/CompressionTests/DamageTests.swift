@@ -99,22 +99,12 @@ import Testing
 
     // MARK: Calibration
 
-    private func solve(_ rows: [Float], columns: Int) throws -> LayerSolver.Solution {
-        var rows = rows, decoded = rows
-        let metric = (0..<columns * columns).map { $0 % (columns + 1) == 0 ? 1.0 : 0 }
-        return try rows.withUnsafeMutableBufferPointer { buffer in
-            try LayerSolver(
-                layer: 2, settings: CodecSettings(prototypes: 16), blas: OpenBLAS(),
-                compute: Compute(pool: ThreadPool(threads: 1)), rows: buffer.baseAddress.unsafelyUnwrapped,
-                sources: [], lengths: [buffer.count / columns], columns: columns, metric: metric, step: 0.1
-            ).solve(decoded: &decoded)
-        }
-    }
-
     @Test(arguments: [Float.nan, .infinity, -.infinity]) func activationsThatAreNoNumbersAreNamed(value: Float) throws {
         var sample = SampleRows(count: 200, columns: 32)
         sample.values[77] = value
-        #expect(throws: CompressionError.nonFiniteRow(layer: 2)) { try solve(sample.values, columns: 32) }
+        #expect(throws: CompressionError.nonFiniteRow(layer: 2)) {
+            try solve(sample.values, columns: 32, metric: identity(32))
+        }
     }
 
     /// Constant columns are not coded and come back as they were, up to half precision's like of the constant.
@@ -131,7 +121,7 @@ import Testing
 
     private func checkRows(_ sample: SampleRows, constant: Range<Int>) throws {
         var sample = sample
-        let solution = try solve(sample.values, columns: 64)
+        let solution = try solve(sample.values, columns: 64, metric: identity(64))
         let codec = try LayerCodec(
             layer: 2, settings: CodecSettings(prototypes: 16), parameters: solution.parameters,
             tables: CodeTables.geometric())

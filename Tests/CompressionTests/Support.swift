@@ -71,17 +71,31 @@ func work(_ columns: Int, threads: Int = 1, set: InstructionSet = .best, maxRows
 func sampleCodec(columns: Int = 64, step: Float = 1) throws -> LayerCodec {
     let settings = CodecSettings(prototypes: 32, step: step)
     var rows = SampleRows(count: 1500, columns: columns)
-    let identity = (0..<columns * columns).map { $0 % (columns + 1) == 0 ? 1.0 : 0 }
     var decoded = rows.values
     let solution = try rows.withMatrix { matrix in
         try LayerSolver(
             layer: 3, settings: settings, blas: OpenBLAS(), compute: Compute(pool: ThreadPool(threads: 1)),
-            rows: matrix.base, sources: [], lengths: [700, 800], columns: columns, metric: identity,
+            rows: matrix.base, sources: [], lengths: [700, 800], columns: columns, metric: identity(columns),
             step: Double(step) * 0.2
         ).solve(decoded: &decoded)
     }
     let tables = try #require(CodeTables(frequencies: CodeTables.frequencies(counts: solution.counts)))
     return try LayerCodec(layer: 3, settings: settings, parameters: solution.parameters, tables: tables)
+}
+
+/// The plain metric, [n][n].
+func identity(_ n: Int) -> [Double] { (0..<n * n).map { $0 % (n + 1) == 0 ? 1 : 0 } }
+
+/// A layer without sources, solved from rows of one text.
+func solve(_ rows: [Float], columns: Int, metric: [Double]) throws -> LayerSolver.Solution {
+    var rows = rows, decoded = rows
+    return try rows.withUnsafeMutableBufferPointer { buffer in
+        try LayerSolver(
+            layer: 2, settings: CodecSettings(prototypes: 16), blas: OpenBLAS(),
+            compute: Compute(pool: ThreadPool(threads: 1)), rows: buffer.baseAddress.unsafelyUnwrapped,
+            sources: [], lengths: [buffer.count / columns], columns: columns, metric: metric, step: 0.1
+        ).solve(decoded: &decoded)
+    }
 }
 
 /// Codes rows in pieces of given lengths.

@@ -2,6 +2,7 @@
 import Foundation
 import JobQueue
 import PostgreSQL
+import SeededRandom
 import Testing
 
 /// Random sequences of everything that submitters, workers and time can do: the database must answer as ``QueueModel``
@@ -26,7 +27,7 @@ import Testing
 private struct RandomRun {
     let fixture: QueueFixture
     let worker: JobWorker
-    var random: SeededGenerator
+    var random: SplitMix
     var model = QueueModel()
     /// Every lease ever given, most of them stale.
     var leases: [Lease] = []
@@ -34,7 +35,7 @@ private struct RandomRun {
     init(fixture: QueueFixture, worker: JobWorker, seed: UInt64) {
         self.fixture = fixture
         self.worker = worker
-        random = SeededGenerator(state: seed)
+        random = SplitMix(state: seed)
     }
 
     mutating func step() async throws -> String {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import SeededRandom
 
 /// Makes hostile inputs of good ones. The same seed gives the same input.
 struct Mutator {
@@ -58,18 +59,5 @@ struct Mutator {
 
     private func replace(_ bytes: inout [UInt8], at place: Int, _ piece: ArraySlice<UInt8>) {
         bytes.replaceSubrange(place..<min(bytes.count, place + piece.count), with: piece)
-    }
-}
-
-/// A deterministic source of random numbers (SplitMix64).
-struct SplitMix {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ (mixed >> 31)
     }
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import SeededRandom
 import Testing
 
 @testable import StructuredOutput
@@ -83,7 +84,7 @@ import Testing
     /// Along random texts: what completes a text is accepted, and after its first byte the rest is what completes it.
     @Test(arguments: schemas) func everyStateCanBeCompleted(schema: String) throws {
         let automaton = try automaton(schema)
-        var random = SystemSeed(state: 7), next: [Reading] = []
+        var random = SplitMix(state: 7), next: [Reading] = []
         for _ in 0..<60 {
             var state = automaton.start
             for _ in 0..<120 {
@@ -110,18 +111,5 @@ import Testing
                 swap(&state, &next)
             }
         }
-    }
-}
-
-/// A deterministic source of random numbers (SplitMix64).
-struct SystemSeed: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ (mixed >> 31)
     }
 }

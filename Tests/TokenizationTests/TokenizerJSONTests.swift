@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
 import ModelFiles
+import SeededRandom
 import Testing
 
 @testable import Tokenization

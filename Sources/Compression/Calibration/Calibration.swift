@@ -62,7 +62,8 @@ public struct Calibration {
         let capture = try CalibrationCapture(
             model: model, tokens: tokens, sinks: settings.sinks, blas: blas, pool: threads)
         try feed(texts, tokens, capture, progress)
-        let effects = try LayerEffects(model: model, threads: threads, texts: texts, capture: capture)
+        let effects = try LayerEffects(
+            model: model, threads: threads, texts: texts, capture: capture, sinks: settings.sinks)
         let costs = try effects.measure { progress(.effects($0, of: effects.steps)) }
         let solutions = try solve(capture, lengths: texts.map(\.count), effects: costs, blas, progress)
         let counts = solutions.dropFirst().reduce(into: solutions[0].counts) { sums, solution in

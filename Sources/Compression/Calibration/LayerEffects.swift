@@ -22,18 +22,19 @@ final class LayerEffects {
     }
 
     private let capture: CalibrationCapture
-    private let layers: Int
+    private let layers, sinks: Int
     private let trials: [Trial]
     private let pass: ForwardPass
     private let pages: [PageID]
 
     /// - Throws: `InferenceError` or `KernelError` if memory is refused.
-    init(model: LanguageModel, threads: ThreadPool, texts: [[Int32]], capture: CalibrationCapture) throws {
+    init(model: LanguageModel, threads: ThreadPool, texts: [[Int32]], capture: CalibrationCapture, sinks: Int) throws {
         self.capture = capture
+        self.sinks = sinks
         layers = model.configuration.layers
         trials = Self.trials(texts)
         let count = KVPool.pages(forTokens: Self.history + Self.after)
-        let pool = try KVPool(configuration: model.configuration, dataType: .float32, pageCount: count)
+        let pool = try KVPool(configuration: model.configuration, dataType: .int8, pageCount: count)
         pass = try ForwardPass(model: model, pool: pool, threads: threads, maxRows: Self.step)
         guard let pages = pool.allocate(count) else { preconditionFailure("the pool was made for this") }
         self.pages = pages
@@ -82,7 +83,7 @@ final class LayerEffects {
     private func effect(
         of layer: Int, _ rows: UnsafeBufferPointer<Float>, _ trial: Trial, _ exact: Distributions
     ) throws -> Double {
-        let noise = Noise(of: rows, columns: capture.columns, sinks: 8, seed: UInt64(layer))
+        let noise = Noise(of: rows, columns: capture.columns, sinks: sinks, seed: UInt64(layer))
         let cost = noise.cost(capture.statistics.metrics[layer])
         var share: Float = 1
         while true {

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+import Kernels
+import Testing
+
+@testable import Compression
+
+/// Sequences of several layers, each predicted from those before it.
+@Suite struct SequenceTests {
+    private static let columns = 64, layers = 4
+
+    /// Rows of layers that follow from each other, with something of their own.
+    private static func rows(count: Int, seed: UInt64) -> [SampleRows] {
+        var all = [SampleRows(count: count, columns: columns, seed: seed)]
+        for layer in 1..<layers {
+            var next = SampleRows(count: count, columns: columns, seed: seed &+ UInt64(100 * layer))
+            for i in next.values.indices {
+                let row = i / columns, column = i % columns
+                next.values[i] =
+                    0.3 * next.values[i] + all[layer - 1].values[row * columns + (column * 5 + 3) % columns]
+            }
+            all.append(next)
+        }
+        return all
+    }
+
+    /// A compressor of four layers, calibrated on such rows.
+    private static func compressor() throws -> Compressor {
+        let count = 900, settings = CodecSettings(prototypes: 16)
+        var all = rows(count: count, seed: 1), decoded: [ReservedMemory] = [], parameters: [LayerParameters] = []
+        var counts = Array(repeating: 0.0, count: CodeTables.classes * CodeTables.symbols)
+        for layer in 0..<layers {
+            let own = try ReservedMemory(count: 4 * count * columns)
+            let solution = try all[layer].withMatrix { matrix in
+                try LayerSolver(
+                    layer: layer, settings: settings, blas: OpenBLAS(), compute: Compute(pool: ThreadPool(threads: 1)),
+                    rows: matrix.base, sources: decoded.prefix(2).map { $0.floats() }, lengths: [count],
+                    columns: columns, metric: identity(columns), step: 0.1
+                ).solve(decoded: own.floats())
+            }
+            decoded.insert(own, at: 0)
+            parameters.append(solution.parameters)
+            for i in counts.indices { counts[i] += solution.counts[i] }
+        }
+        let tables = try #require(CodeTables(frequencies: CodeTables.frequencies(counts: counts)))
+        return try Compressor(
+            modelDigest: "d", settings: settings, tables: tables, parameters: parameters, observationLayers: [0])
+    }
+
+    /// Codes rows in pieces; what encoding says that rows decode to must be what decoding says.
+    private func encode(
+        _ all: inout [SampleRows], pieces: [Int], with compressor: Compressor,
+        continuing start: CompressedSequence? = nil, in work: CodecWorkspace
+    ) throws -> (CompressedSequence, decoded: [[Float]]) {
+        let encoder = try SequenceEncoder(compressor, continuing: start, in: work)
+        var decoded = Array(repeating: [Float](), count: Self.layers), first = start?.count ?? 0
+        for count in pieces {
+            for layer in 0..<Self.layers {
+                try all[layer].withMatrix { matrix in
+                    let rows = try encoder.encode(layer: layer, matrix.rows(first, count))
+                    for row in 0..<count { decoded[layer].append(contentsOf: rows[row: row]) }
+                }
+            }
+            first += count
+        }
+        return (encoder.sequence, decoded)
+    }
+
+    private func decode(
+        _ positions: [Int], of sequence: CompressedSequence, with compressor: Compressor, in work: CodecWorkspace
+    ) throws -> [[Float]] {
+        var decoded = Array(repeating: [Float](), count: Self.layers)
+        try compressor.decode(positions, of: sequence, in: work) { layer, rows in
+            for row in 0..<rows.rows { decoded[layer].append(contentsOf: rows[row: row]) }
+        }
+        return decoded
+    }
+
+    private static func pieces(of count: Int, _ random: inout Random) -> [Int] {
+        var pieces: [Int] = []
+        while pieces.reduce(0, +) < count { pieces.append(min(1 + random.below(90), count - pieces.reduce(0, +))) }
+        return pieces
+    }
+
+    @Test func anySplitThreadsAndInstructionsGiveTheSameBytesAndRows() throws {
+        let compressor = try Self.compressor()
+        #expect(compressor.layers.map(\.sources) == [0, 1, 2, 2])
+        var all = Self.rows(count: 400, seed: 7), random = Random(5)
+        let whole = try encode(&all, pieces: [400], with: compressor, in: work(Self.columns, maxRows: 400))
+        for set in InstructionSet.supported {
+            for threads in 1...2 {
+                let space = try work(Self.columns, threads: threads, set: set, maxRows: 1 + random.below(70))
+                let pieces = Self.pieces(of: 400, &random)
+                let split = try encode(&all, pieces: pieces, with: compressor, in: space)
+                #expect(split.0 == whole.0, "\(set), \(threads) threads, pieces \(pieces)")
+                #expect(split.decoded == whole.decoded, "\(set), \(threads) threads, pieces \(pieces)")
+            }
+        }
+    }
+
+    @Test func anySubsetDecodesLikeTheWhole() throws {
+        let compressor = try Self.compressor()
+        var all = Self.rows(count: 300, seed: 9), random = Random(6)
+        let space = try work(Self.columns, threads: 2)
+        let (sequence, encoded) = try encode(&all, pieces: [300], with: compressor, in: space)
+        let whole = try decode(Array(0..<300), of: sequence, with: compressor, in: space)
+        #expect(whole == encoded)
+        for set in InstructionSet.supported {
+            let some = (0..<40).map { _ in random.below(300) }
+            let found = try decode(some, of: sequence, with: compressor, in: work(Self.columns, set: set, maxRows: 7))
+            for layer in 0..<Self.layers {
+                for (index, position) in some.enumerated() {
+                    let n = Self.columns
+                    #expect(
+                        found[layer][index * n..<(index + 1) * n] == whole[layer][position * n..<(position + 1) * n])
+                }
+            }
+        }
+    }
+
+    /// As a cache that was stored and read back is continued.
+    @Test func storedSequencesContinue() throws {
+        let compressor = try Self.compressor(), space = try work(Self.columns)
+        var all = Self.rows(count: 260, seed: 3)
+        let whole = try encode(&all, pieces: [260], with: compressor, in: space).0
+        let prefix = try encode(&all, pieces: [143], with: compressor, in: space).0
+        let stored = try prefix.layers.map { rows in
+            try #require(
+                CompressedRows(
+                    lengths: rows.lengths, bytes: rows.bytes, sinks: rows.sinks, columns: Self.columns,
+                    settings: compressor.settings))
+        }
+        let read = try #require(CompressedSequence(layers: stored))
+        #expect(try encode(&all, pieces: [117], with: compressor, continuing: read, in: space).0 == whole)
+        #expect(CompressedSequence(layers: [stored[0], CompressedRows()]) == nil)
+    }
+
+    /// What the layers before tell is not coded again.
+    @Test func predictedLayersTakeFewerBytes() throws {
+        let compressor = try Self.compressor(), space = try work(Self.columns)
+        var all = Self.rows(count: 300, seed: 11)
+        let layers = try encode(&all, pieces: [300], with: compressor, in: space).0.layers
+        for layer in 1..<Self.layers { #expect(layers[layer].bytes.count < layers[0].bytes.count * 9 / 10) }
+    }
+}
