@@ -84,7 +84,9 @@ import Testing
         let worker = try await fixture.worker()
         let jobs = try await worker.claim(3, lease: .seconds(600))
         _ = try await worker.fail([JobFailure(jobs[0].lease, retryable: false)])
-        _ = try await worker.complete([JobResult(jobs[1].lease, output: "SECRET six")])
+        var result = JobResult(jobs[1].lease, output: "SECRET six")
+        result.choices = #"[{"index": 0, "text": "SECRET seven", "finish_reason": "stop"}]"#
+        _ = try await worker.complete([result])
     }
 
     @Test func aForeignTenantSeesAndChangesNothing() async throws {
@@ -113,8 +115,11 @@ import Testing
             }
             #expect(try await attempt("SELECT * FROM deltakv.results", as: cast.eve, fixture) == "[]")
             #expect(try await attempt("SELECT * FROM deltakv.batch_progress", as: cast.eve, fixture) == "[]")
+            #expect(try await attempt("SELECT * FROM deltakv.choices", as: cast.eve, fixture) == "[]")
             #expect(try await digest(fixture) == before)
-            // The same actions work for her: the test would notice if they did nothing at all.
+            // The same work for her: the test would notice if they did nothing at all.
+            #expect(
+                try await attempt("SELECT output FROM deltakv.choices", as: cast.ann, fixture).contains("SECRET seven"))
             #expect(
                 try await attempt("SELECT deltakv.cancel(batch => 'hers') AS n", as: cast.ann, fixture) != "[{\"n\":0}]"
             )
@@ -162,6 +167,7 @@ import Testing
                 "deltakv.retire_worker(1)", "deltakv.sync_template('t', '{}')", "deltakv.settle(NULL)",
                 "deltakv.start_jobs(1, '{1,2,3}', '1 hour', NULL, NULL, false)",
                 "deltakv.pick('\(cast.ann)', 9, true, false)",
+                "deltakv.complete_with_choices(1, '{1}', '{1}', '{x}', '{stop}', '{1}', '{1}', '{1}', '{1}', '{1}', '{}')",
                 "deltakv.admit('\(cast.eve)', 'admin')", "deltakv.follow_up(1)", "deltakv.fold_counts()",
             ] {
                 #expect(try await attempt("SELECT \(call)", as: cast.eve, fixture) == "42501", "\(call)")
