@@ -23,8 +23,12 @@ let package = Package(
         .target(name: "CCompression", cSettings: optimised),
         .target(name: "COpenBLAS", linkerSettings: [.linkedLibrary("dl")]),
         .systemLibrary(name: "CPostgreSQL", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
         .target(name: "Kernels", dependencies: ["CKernels", "COpenBLAS"]),
         .target(name: "ModelFiles", dependencies: [.product(name: "Crypto", package: "swift-crypto")]),
+        .target(
+            name: "CacheStore",
+            dependencies: ["CLZ4", "ModelFiles", .product(name: "Crypto", package: "swift-crypto")]),
         .target(name: "Jinja"),
         .target(name: "Tokenization", dependencies: ["Jinja", "ModelFiles", "SeededRandom"]),
         .target(name: "StructuredOutput", dependencies: ["ModelFiles", "Tokenization"]),
@@ -83,6 +87,17 @@ let package = Package(
         .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
         .testTarget(name: "KernelsTests", dependencies: ["Kernels"]),
         .testTarget(name: "ModelFilesTests", dependencies: ["ModelFiles", "SeededRandom"], exclude: ["Golden"]),
+        // Chunks whose contents their numbers fix, and a process of its own that reads and writes them, for tests that kill it.
+        .target(name: "CacheSamples", dependencies: ["CacheStore", "SeededRandom"], path: "Tests/CacheSamples"),
+        .executableTarget(
+            name: "CacheWorker", dependencies: ["CacheSamples", "CacheStore", "SeededRandom"], path: "Tests/CacheWorker"
+        ),
+        .testTarget(
+            name: "CacheStoreTests",
+            dependencies: [
+                "CacheSamples", "CacheStore", "CacheWorker", "SeededRandom",
+                .product(name: "Crypto", package: "swift-crypto"),
+            ], exclude: ["Golden"]),
         .testTarget(name: "JinjaTests", dependencies: ["Jinja", "ModelFiles", "SeededRandom"], exclude: ["Golden"]),
         .testTarget(name: "TokenizationTests", dependencies: ["SeededRandom", "Tokenization"], exclude: ["Golden"]),
         .testTarget(

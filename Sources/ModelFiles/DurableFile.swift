@@ -16,12 +16,17 @@ public enum DurableFile {
 
     /// Writes bytes to a temporary name beside `path`, synchronises, renames, and synchronises the folder.
     ///
+    /// - Parameters:
+    ///   - temporary: The temporary name, which nobody else may use meanwhile; nil for one that has the process's number in it.
+    ///   - permissions: Of a file that is new, before the process's mask.
     /// - Throws: ``Failure``; no temporary file stays behind, and what lay at `path` before lies there still unless only the
     ///   last step failed.
-    public static func write(_ bytes: UnsafeRawBufferPointer, to path: String) throws(Failure) {
-        let temporary = path + ".\(ProcessInfo.processInfo.processIdentifier).tmp"
+    public static func write(
+        _ bytes: UnsafeRawBufferPointer, to path: String, by temporary: String? = nil, permissions: mode_t = 0o644
+    ) throws(Failure) {
+        let temporary = temporary ?? path + ".\(ProcessInfo.processInfo.processIdentifier).tmp"
         defer { unlink(temporary) }
-        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, permissions)
         guard descriptor >= 0 else { throw Failure(path: temporary, code: errno) }
         var at = 0
         while at < bytes.count {
