@@ -30,7 +30,7 @@ let package = Package(
             name: "CacheStore",
             dependencies: ["CLZ4", "ModelFiles", .product(name: "Crypto", package: "swift-crypto")]),
         .target(name: "Jinja"),
-        .target(name: "Tokenization", dependencies: ["Jinja", "ModelFiles", "SeededRandom"]),
+        .target(name: "Tokenization", dependencies: ["Jinja", "ModelFiles"]),
         .target(name: "StructuredOutput", dependencies: ["ModelFiles", "Tokenization"]),
         .target(name: "Inference", dependencies: ["Kernels", "ModelFiles"]),
         .target(
@@ -79,13 +79,14 @@ let package = Package(
 
         // A PostgreSQL server for the tests of one process.
         .target(
-            name: "TestSupport", dependencies: ["Database", .product(name: "Logging", package: "swift-log")],
+            name: "TestSupport",
+            dependencies: ["Database", "PostgreSQL", .product(name: "Logging", package: "swift-log")],
             path: "Tests/TestSupport"),
         // Random numbers that a seed fixes.
         .target(name: "SeededRandom", path: "Tests/SeededRandom"),
         // Counts allocations, for tests of loops that are to make none.
         .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
-        .testTarget(name: "KernelsTests", dependencies: ["Kernels"]),
+        .testTarget(name: "KernelsTests", dependencies: ["CKernels", "Kernels"]),
         .testTarget(name: "ModelFilesTests", dependencies: ["ModelFiles", "SeededRandom"], exclude: ["Golden"]),
         // Chunks whose contents their numbers fix, and a process of its own that reads and writes them, for tests that kill it.
         .target(name: "CacheSamples", dependencies: ["CacheStore", "SeededRandom"], path: "Tests/CacheSamples"),
@@ -99,9 +100,12 @@ let package = Package(
                 .product(name: "Crypto", package: "swift-crypto"),
             ], exclude: ["Golden"]),
         .testTarget(name: "JinjaTests", dependencies: ["Jinja", "ModelFiles", "SeededRandom"], exclude: ["Golden"]),
-        .testTarget(name: "TokenizationTests", dependencies: ["SeededRandom", "Tokenization"], exclude: ["Golden"]),
         .testTarget(
-            name: "InferenceTests", dependencies: ["AllocationCounter", "Inference", "Kernels"], exclude: ["Golden"]),
+            name: "TokenizationTests", dependencies: ["ModelFiles", "SeededRandom", "Tokenization"], exclude: ["Golden"]
+        ),
+        .testTarget(
+            name: "InferenceTests", dependencies: ["AllocationCounter", "Inference", "Kernels", "ModelFiles"],
+            exclude: ["Golden"]),
         .testTarget(
             name: "ReaderFuzzTests",
             dependencies: ["AllocationCounter", "Inference", "ModelFiles", "SeededRandom", "Tokenization"]),
@@ -120,15 +124,22 @@ let package = Package(
             dependencies: ["Compression", "Evaluation", "Inference", "Kernels", "ModelFiles", "Tokenization"],
             exclude: ["Golden"]),
         .testTarget(name: "PostgreSQLTests", dependencies: ["PostgreSQL", "TestSupport"]),
-        .testTarget(name: "DatabaseTests", dependencies: ["Database", "TestSupport"]),
-        .testTarget(name: "JobQueueTests", dependencies: ["JobQueue", "Database", "SeededRandom", "TestSupport"]),
+        .testTarget(name: "DatabaseTests", dependencies: ["Database", "PostgreSQL", "TestSupport"]),
+        .testTarget(
+            name: "JobQueueTests",
+            dependencies: [
+                "Database", "JobQueue", "PostgreSQL", "SeededRandom", "TestSupport",
+                .product(name: "Logging", package: "swift-log"),
+            ]),
         .testTarget(
             name: "ServiceTests",
             dependencies: [
                 "Compression", "Engine", "ModelFiles", "Service", "Tokenization",
                 .product(name: "Logging", package: "swift-log"),
             ]),
-        .testTarget(name: "CommandTests", dependencies: ["deltakv", "Evaluation", "Service", "TestSupport"]),
+        .testTarget(
+            name: "CommandTests",
+            dependencies: ["Database", "Evaluation", "PostgreSQL", "Service", "TestSupport", "deltakv"]),
     ],
     swiftLanguageModes: [.v6]
 )

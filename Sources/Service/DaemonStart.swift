@@ -24,11 +24,13 @@ extension Daemon {
         let templates = try TemplateLibrary(directory: installation.jobs)
         let path = try ModelStore().path(of: settings.model)
         starting.info("Loading the model.", metadata: ["file": "\(path)"])
-        let loaded = try LoadedModel(path: path, weights: settings.weights, threads: settings.threads)
+        let loaded = try LoadedModel(
+            path: path, weights: settings.weights, threads: settings.threads,
+            takesAdvice: settings.takesAdvice)
         let engine = try loaded.engine(settings.engine)
         let preparer = JobPreparer(
             templates: templates, tokenizer: loaded.tokenizer, chatTemplate: loaded.chatTemplate,
-            contextLength: loaded.model.configuration.contextLength)
+            contextLength: loaded.model.configuration.contextLength, advised: loaded.advised)
         let queue = JobQueue(client: PostgresClient(database.settings, logger: logger), logger: logger)
         if settings.kvPolicy == .deltakv {
             let provider = CompressorProvider(sample: installation.calibrationSample, logger: starting)

@@ -10,16 +10,21 @@ public struct JobPreparer: Sendable {
     private let tokenizer: Tokenizer
     private let chatTemplate: ChatTemplate
     private let contextLength: Int
+    private let advised: JobOptions
     private let constraints: ConstraintLibrary
 
     /// Makes a preparer for one model.
+    ///
+    /// - Parameter advised: What the model's makers advise where neither the job nor its template says anything.
     public init(
-        templates: TemplateLibrary, tokenizer: Tokenizer, chatTemplate: ChatTemplate, contextLength: Int
+        templates: TemplateLibrary, tokenizer: Tokenizer, chatTemplate: ChatTemplate, contextLength: Int,
+        advised: JobOptions = JobOptions()
     ) {
         self.templates = templates
         self.tokenizer = tokenizer
         self.chatTemplate = chatTemplate
         self.contextLength = contextLength
+        self.advised = advised
         constraints = ConstraintLibrary(tokenizer)
     }
 
@@ -64,7 +69,7 @@ public struct JobPreparer: Sendable {
     /// - Throws: ``JobFault`` for everything that is wrong with the job.
     public func request(for job: Input) throws(JobFault) -> GenerationRequest {
         let template = try template(for: job)
-        let options = try Self.options(json: job.options).over(template.options)
+        let options = try Self.options(json: job.options).over(template.options).over(advised)
         try options.validate()
         let messages =
             if let given = job.messages {

@@ -14,6 +14,8 @@ public struct LoadedModel: Sendable {
     public let tokenizer: Tokenizer
     /// How conversations become prompts.
     public let chatTemplate: ChatTemplate
+    /// What its makers advise for sampling, unless that is to be left aside.
+    public let advised: JobOptions
     /// Where it computes.
     public let threads: ThreadPool
 
@@ -23,11 +25,13 @@ public struct LoadedModel: Sendable {
     ///   - path: A GGUF file or a Hugging Face folder.
     ///   - weights: How the weights are kept and multiplied.
     ///   - threads: Threads that compute; 0 for as many as the machine gives.
+    ///   - takesAdvice: Whether its makers' advice for sampling counts where jobs say nothing else.
     /// - Throws: The reader's, the tokenizer's or the model's error, which says what is wrong with the model's files.
-    public init(path: String, weights: WeightForm, threads: Int) throws {
+    public init(path: String, weights: WeightForm, threads: Int, takesAdvice: Bool = true) throws {
         let file = try ModelFile(path: path)
         tokenizer = try Tokenizer(file)
         chatTemplate = try ChatTemplate(file)
+        advised = takesAdvice ? try SamplingAdvice(file).options : JobOptions()
         self.threads = threads > 0 ? try ThreadPool(threads: threads) : try ThreadPool()
         model = try LanguageModel(file, form: weights)
     }

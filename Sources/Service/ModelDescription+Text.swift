@@ -19,7 +19,9 @@ extension ModelDescription {
         }
         if !advisedSampling.isEmpty {
             let advice = advisedSampling.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
-            lines.append("  sampling      its makers advise \(advice.joined(separator: ", "))")
+            lines.append(
+                "  sampling      its makers advise \(advice.joined(separator: ", ")), in force where jobs say nothing else"
+            )
         }
         guard !unsupported.isEmpty else { return (lines + ["  can be run    yes"]).joined(separator: "\n") }
         return (lines + unsupported.map { "  can be run    no: " + $0 }).joined(separator: "\n")

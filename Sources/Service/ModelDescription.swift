@@ -42,7 +42,7 @@ public struct ModelDescription: Sendable, Encodable {
     public let kvBytesPerToken: [String: Int]
     /// What this machine's memory is and how much fits.
     public let machine: MachineFit?
-    /// What the makers advise for sampling (`generation_config.json`).
+    /// What the makers advise for sampling (``SamplingAdvice``).
     public let advisedSampling: [String: Double]
     /// Why the model cannot be run, if it cannot.
     public let unsupported: [String]
@@ -56,7 +56,7 @@ public struct ModelDescription: Sendable, Encodable {
         bytes = model.size
         tensorTypes = Dictionary(model.tensors.map { ($0.type.name, 1) }, uniquingKeysWith: +)
         parameters = model.tensors.reduce(0) { $0 + $1.elementCount }
-        (format, name, architecture, advisedSampling) = try Self.identity(model)
+        (format, name, architecture) = try Self.identity(model)
         var problems: [String] = []
         func attempt<Value>(_ body: () throws -> Value) -> Value? {
             do { return try body() } catch {
@@ -68,6 +68,7 @@ public struct ModelDescription: Sendable, Encodable {
         _ = attempt { try LanguageModel.check(model) }
         _ = attempt { try Tokenizer(model) }
         _ = attempt { try ChatTemplate(model) }
+        advisedSampling = attempt { try SamplingAdvice(model).values } ?? [:]
         layers = configuration?.layers ?? 0
         heads = configuration?.heads ?? 0
         kvHeads = configuration?.kvHeads ?? 0
@@ -90,20 +91,17 @@ public struct ModelDescription: Sendable, Encodable {
             })
     }
 
-    private static func identity(_ model: ModelFile) throws -> (String, String, String, [String: Double]) {
+    private static func identity(_ model: ModelFile) throws -> (String, String, String) {
         switch model {
         case .gguf(let file):
             return (
                 "gguf", try file.metadata.stringIfPresent("general.name") ?? "unnamed",
-                try file.metadata.stringIfPresent("general.architecture") ?? "unknown", [:]
+                try file.metadata.stringIfPresent("general.architecture") ?? "unknown"
             )
         case .folder(let folder):
-            let names = ["temperature", "top_k", "top_p", "min_p", "repetition_penalty"]
-            let advice = try folder.generation()
-            let values = names.compactMap { name in (advice?[name]?.double).map { (name, $0) } }
             let type = folder.configuration["model_type"]?.text ?? "unknown"
             let name = URL(fileURLWithPath: folder.path).standardizedFileURL.lastPathComponent
-            return ("huggingface", name, type, Dictionary(uniqueKeysWithValues: values))
+            return ("huggingface", name, type)
         }
     }
 }

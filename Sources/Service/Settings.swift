@@ -9,6 +9,8 @@ public struct Settings: Sendable {
     public var model: String
     /// How the model's weights are kept and multiplied.
     public var weights: WeightForm
+    /// Whether what the model's makers advise for sampling counts where jobs say nothing else.
+    public var takesAdvice: Bool
     /// The engine's bounds.
     public var engine: EngineSettings
     /// How keys and values of long contexts are kept.

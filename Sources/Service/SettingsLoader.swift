@@ -14,6 +14,7 @@ extension Settings {
         case model
         case weights
         case threads
+        case generationConfig = "generation_config"
         case engineMaxSequences = "engine.max_sequences"
         case engineRowsPerStep = "engine.rows_per_step"
         case kvMemory = "kv.memory"
@@ -42,6 +43,7 @@ extension Settings {
         let settings = Settings(
             model: try await reader.text(.model, default: ModelStore.defaultModel.name),
             weights: try await reader.weightForm(.weights),
+            takesAdvice: try await reader.takesAdvice(.generationConfig),
             engine: EngineSettings(
                 maxSequences: try await reader.int(.engineMaxSequences, default: defaults.maxSequences, in: 1...4096),
                 rowsPerStep: try await reader.int(.engineRowsPerStep, default: defaults.rowsPerStep, in: 1...65536),
@@ -153,6 +155,10 @@ private struct SettingsReader {
 
     func weightForm(_ key: Settings.Key) async throws -> WeightForm {
         try await value(key, default: .native, expected: "native or float32") { WeightForm(rawValue: $0) }
+    }
+
+    func takesAdvice(_ key: Settings.Key) async throws -> Bool {
+        try await value(key, default: true, expected: "auto or none") { ["auto": true, "none": false][$0] }
     }
 
     func policy(_ key: Settings.Key) async throws -> KVPolicy {

@@ -25,8 +25,10 @@ struct GenerateCommand: AsyncParsableCommand {
     func run() async throws {
         let settings = try await settings.load()
         let text = prompt == "-" ? try standardInput() : prompt
-        let options = try sampling.jobOptions()
+        // A flag that is wrong is not to wait for the model.
+        _ = try sampling.jobOptions(advised: JobOptions())
         let loaded = try settings.loadModel()
+        let options = try sampling.jobOptions(advised: loaded.advised)
         let request = try options.request(
             prompt: try tokens(of: text, for: loaded), defaultSeed: 0,
             constraints: ConstraintLibrary(loaded.tokenizer))

@@ -9,32 +9,32 @@ struct SamplingOptions: ParsableArguments {
     @Flag(help: "Always take the likeliest token.")
     var greedy = false
 
-    @Option(help: ArgumentHelp("The most tokens to generate.", valueName: "n"))
-    var maxTokens = 256
+    @Option(help: ArgumentHelp("The most tokens to generate (256).", valueName: "n"))
+    var maxTokens: Int?
 
     @Option(help: ArgumentHelp("The least number of tokens to generate.", valueName: "n"))
-    var minTokens = 0
+    var minTokens: Int?
 
-    @Option(help: "Divides the logits; 0 is greedy.")
-    var temperature: Float = 0.7
+    @Option(help: "Divides the logits; 0 is greedy. As the model's makers advise, else 0.7.")
+    var temperature: Float?
 
     @Option(help: "How many of the likeliest tokens stay in the draw; 0 is all.")
-    var topK = 0
+    var topK: Int?
 
-    @Option(help: "The share of probability that stays in the draw.")
-    var topP: Float = 0.95
+    @Option(help: "The share of probability that stays in the draw. As the makers advise, else 0.95.")
+    var topP: Float?
 
     @Option(help: "How likely a token in the draw must be, as a share of the likeliest one's probability.")
-    var minP: Float = 0
+    var minP: Float?
 
     @Option(help: "Divides the logits of tokens in prompt and output; 1 changes nothing.")
-    var repetitionPenalty: Float = 1
+    var repetitionPenalty: Float?
 
     @Option(help: "Is taken from the logits of tokens in the output.")
-    var presencePenalty: Float = 0
+    var presencePenalty: Float?
 
     @Option(help: "Is taken from the logits of tokens in the output once for each time.")
-    var frequencyPenalty: Float = 0
+    var frequencyPenalty: Float?
 
     @Option(
         help: ArgumentHelp(
@@ -51,7 +51,7 @@ struct SamplingOptions: ParsableArguments {
     var stopTokenId: [Int] = []
 
     @Option(name: [.customShort("n"), .customLong("n")], help: "How many outputs to generate.")
-    var samples = 1
+    var samples: Int?
 
     @Option(
         help: ArgumentHelp("Show log-probabilities, of the chosen tokens and the n likeliest ones.", valueName: "n"))
@@ -62,10 +62,19 @@ struct SamplingOptions: ParsableArguments {
             "A JSON schema that the output must satisfy, or @ and the name of a file with one.", valueName: "schema"))
     var jsonSchema: String?
 
+    /// What holds where neither the flags nor the model's makers say how to draw.
+    private static let unadvised: JobOptions = {
+        var options = JobOptions()
+        options.temperature = 0.7
+        options.topP = 0.95
+        return options
+    }()
+
     /// The options as a job would have them.
     ///
+    /// - Parameter advised: What the model's makers advise.
     /// - Throws: `ValidationError` or `JobFault` that says which is wrong.
-    func jobOptions() throws -> JobOptions {
+    func jobOptions(advised: JobOptions) throws -> JobOptions {
         var options = JobOptions()
         options.maxTokens = maxTokens
         options.minTokens = minTokens
@@ -78,13 +87,13 @@ struct SamplingOptions: ParsableArguments {
         options.frequencyPenalty = frequencyPenalty
         options.logitBias = try bias()
         options.seed = seed
-        options.stop = stop
-        options.stopTokenIDs = stopTokenId
+        options.stop = stop.isEmpty ? nil : stop
+        options.stopTokenIDs = stopTokenId.isEmpty ? nil : stopTokenId
         options.samples = samples
         options.logprobs = logprobs
         options.jsonSchema = try schema().map(SchemaText.init)
         try options.validate()
-        return options
+        return options.over(advised.temperature == nil ? advised.over(Self.unadvised) : advised)
     }
 
     private func bias() throws -> [String: Float] {

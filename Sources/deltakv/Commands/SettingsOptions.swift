@@ -28,10 +28,17 @@ struct SettingsOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Form of keys and values: int8, f16 or f32.", valueName: "type"))
     var kvType: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Whether the advice of the model's makers for sampling counts where nothing else is said: auto or none.",
+            valueName: "auto|none"))
+    var generationConfig: String?
+
     /// The settings in force, with more flags that a command has of its own.
     func load(more: [Settings.Key: String?] = [:]) async throws -> Settings {
         var flags: [Settings.Key: String?] = [
             .model: model, .weights: weights, .threads: threads, .kvMemory: kvMemory, .kvType: kvType,
+            .generationConfig: generationConfig,
         ]
         flags.merge(more) { _, new in new }
         return try await Settings.load(flags: flags.compactMapValues { $0 }, file: config)
@@ -41,6 +48,7 @@ struct SettingsOptions: ParsableArguments {
 extension Settings {
     /// Loads the model that the settings name.
     func loadModel() throws -> LoadedModel {
-        try LoadedModel(path: ModelStore().path(of: model), weights: weights, threads: threads)
+        try LoadedModel(
+            path: ModelStore().path(of: model), weights: weights, threads: threads, takesAdvice: takesAdvice)
     }
 }
