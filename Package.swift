@@ -41,7 +41,7 @@ let package = Package(
         .target(
             name: "Engine",
             dependencies: [
-                "Inference", "Kernels", "StructuredOutput", "Tokenization",
+                "CacheStore", "Compression", "Inference", "Kernels", "StructuredOutput", "Tokenization",
                 .product(name: "DequeModule", package: "swift-collections"),
             ]),
         .target(name: "Evaluation", dependencies: ["Compression", "Inference", "Kernels", "Tokenization"]),

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import Crypto
 
 /// The chunks that a sequence of tokens consists of, by their keys: chunk `i` holds tokens `i × segment ..< (i + 1) × segment`.
 /// ``CacheStore/chain(_:salt:segment:tokens:)`` makes them.
@@ -14,6 +15,17 @@ public struct ChunkChain: Sendable {
     let salt: SaltTag
     private let root: ChunkKey
     private let lineages: [Lineage]
+
+    /// The chunks of tokens, from the beginning; a rest that fills no chunk is left out.
+    ///
+    /// - Parameters:
+    ///   - salt: The tenant's; chunks of one salt are not found under another. Empty for none.
+    ///   - secret: The key of the store's encryption.
+    public init(
+        _ fingerprint: CacheFingerprint, salt: [UInt8], segment: Int, tokens: [Int32], secret: SymmetricKey? = nil
+    ) {
+        self.init(fingerprint, salt: SaltTag(salt: salt, secret: secret), segment: segment, tokens: tokens)
+    }
 
     init(_ fingerprint: CacheFingerprint, salt: SaltTag, segment: Int, tokens: [Int32]) {
         precondition(

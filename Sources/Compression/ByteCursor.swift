@@ -22,6 +22,9 @@ struct ByteReader {
 
     var isAtEnd: Bool { at == bytes.count }
 
+    /// Bytes that were not read yet.
+    var left: Int { bytes.count - at }
+
     mutating func take<Value: BitwiseCopyable>(_ type: Value.Type = Value.self) -> Value? {
         let size = MemoryLayout<Value>.size
         guard bytes.count - at >= size else { return nil }

@@ -45,7 +45,16 @@ extension LayerCodec {
         of history: CompressedRows, in work: CodecWorkspace
     ) throws(CompressionError) -> ReferenceTable {
         let table = try ReferenceTable(codec: self)
-        var position = 0
+        try extend(table, from: 0, of: history, in: work)
+        return table
+    }
+
+    /// Adds the references among a history's rows from a position on to the table of those before.
+    func extend(
+        _ table: ReferenceTable, from first: Int, of history: CompressedRows, in work: CodecWorkspace
+    ) throws(CompressionError) {
+        precondition(table.references == references(before: first), "another table")
+        var position = first
         while position < history.count {
             var count = 0
             while position < history.count, count < work.maxRows {
@@ -59,7 +68,6 @@ extension LayerCodec {
             try decodeListed(count, of: history, candidates: nil, to: nil, in: work)
             try table.append(work.decoded, count: count)
         }
-        return table
     }
 
     /// Adds the mean and the prediction from other layers, or puts a sink's exact values in place.

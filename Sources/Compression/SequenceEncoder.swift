@@ -25,7 +25,8 @@ public struct CompressedSequence: Sendable, Equatable {
     public var fileBytes: Int { layers.reduce(0) { $0 + $1.fileBytes } }
 }
 
-/// Codes a sequence as it grows, layer after layer, because layers are predicted from those before them.
+/// Codes a sequence as it grows, layer after layer, because layers are predicted from those before them. Pieces that were
+/// coded before, by whatever encoder, may be put in their places instead.
 public final class SequenceEncoder {
     /// What is coded so far.
     public private(set) var sequence: CompressedSequence
@@ -68,6 +69,40 @@ public final class SequenceEncoder {
             first..<first + rows.rows, of: sequence.layers[layer], from: sources, references: tables[layer],
             into: decoded, in: work)
         return decoded
+    }
+
+    /// The coded rows of some tokens, from a multiple of ``CompressedSegment/granularity`` to another one, or to the end.
+    public func segment(_ positions: Range<Int>) -> CompressedSegment {
+        CompressedSegment(
+            layers: sequence.layers.map {
+                $0.piece(positions, columns: compressor.columns, sinks: compressor.settings.sinks)
+            })
+    }
+
+    /// Takes tokens that were coded before as the next ones.
+    ///
+    /// - Parameter body: Called with each layer in order and the tokens' rows as they decode, which are valid during the call;
+    ///   nil where only what is coded later matters.
+    /// - Throws: ``CompressionError``; the sequence is of no use then.
+    public func append(
+        _ segment: CompressedSegment, body: ((_ layer: Int, Matrix) -> Void)?
+    ) throws(CompressionError) {
+        guard segment.layers.count == compressor.layers.count else { throw .damagedRows(layer: 0) }
+        for codec in compressor.layers {
+            let layer = codec.layer, first = sequence.layers[layer].count
+            let rows = sequence.layers[layer].appending(
+                segment.layers[layer], columns: compressor.columns, settings: compressor.settings)
+            guard let rows else { throw .damagedRows(layer: layer) }
+            sequence.layers[layer] = rows
+            try codec.extend(tables[layer], from: first, of: rows, in: work)
+            guard let body else { continue }
+            let sources = ring.sources(of: codec, rows: segment.count)
+            let decoded = try ring.next(layer: layer, rows: segment.count)
+            try codec.decode(
+                first..<first + segment.count, of: rows, from: sources, references: tables[layer], into: decoded,
+                in: work)
+            body(layer, decoded)
+        }
     }
 }
 

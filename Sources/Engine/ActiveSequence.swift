@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CacheStore
 import Inference
 import Tokenization
 
@@ -8,10 +9,10 @@ struct ActiveSequence {
     let request: GenerationRequest
     /// The most tokens it may generate: what was asked for, cut to the context.
     let outputLimit: Int
-    /// The KV pages it uses, once admitted: those of a prompt shared with other samples, then its own.
+    /// The KV pages that it holds, the first ones maybe with others.
     var pages: [PageID] = []
-    /// How many of ``pages`` are shared.
-    var sharedPages = 0
+    /// How far the prompt is coded, where prompts are.
+    var coded: CodedPrompt?
     private(set) var output: [TokenID] = []
     private(set) var text = ""
     private(set) var outputTokens = 0
@@ -44,10 +45,11 @@ struct ActiveSequence {
     /// Adds a share of a step's time, to the prompt's account or the output's.
     mutating func charge(seconds: Double, forPositionsFrom first: Int) {
         if first < request.prompt.count { prefillSeconds += seconds } else { decodeSeconds += seconds }
+        coded?.seconds += seconds
     }
 
-    /// The pages that are this sequence's alone.
-    var ownPages: [PageID] { Array(pages[min(sharedPages, pages.count)...]) }
+    /// The segment that comes next, where all before it is coded and nothing of it computed.
+    var nextSegment: ChunkKey? { coded.flatMap { $0.codedTokens == computedTokens ? $0.nextKey : nil } }
 
     /// Chooses the next token.
     func choose(from logits: UnsafeBufferPointer<Float>) throws(GenerationError) -> LogitsPipeline.Choice {
@@ -89,7 +91,7 @@ struct ActiveSequence {
             tokens: output, text: text, finishReason: finishReason,
             logprobs: request.logprobs == nil ? nil : logprobs)
         return Generation(
-            choices: [choice], promptTokens: request.prompt.count, outputTokens: outputTokens,
+            choices: [choice], promptTokens: request.prompt.count, cachedTokens: (coded?.reused ?? 0) * (coded?.chain.segment ?? 0), outputTokens: outputTokens,
             prefillSeconds: prefillSeconds, decodeSeconds: decodeSeconds)
     }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CacheStore
 import Inference
 import Kernels
 import Tokenization
@@ -19,11 +20,16 @@ final class BatchEngine {
     private let configuration: ModelConfiguration
     private let pool: KVPool
     private let forward: ForwardPass
+    /// Nil where prompts are kept as they are computed.
+    private let prompts: PromptCache?
     private var scheduler: Scheduler
     private var sequences: [Scheduler.ID: ActiveSequence] = [:]
     private var groups = SampleGroups()
 
-    init(model: LanguageModel, tokenizer: Tokenizer, threads: ThreadPool, settings: EngineSettings) throws {
+    init(
+        model: LanguageModel, tokenizer: Tokenizer, threads: ThreadPool, settings: EngineSettings,
+        compression: PromptCompression?
+    ) throws {
         self.tokenizer = tokenizer
         configuration = model.configuration
         let pageBytes = KVPool.pageBytes(configuration: configuration, dataType: settings.kvDataType)
@@ -34,10 +40,11 @@ final class BatchEngine {
         }
         pool = try KVPool(configuration: configuration, dataType: settings.kvDataType, pageCount: pages)
         forward = try ForwardPass(model: model, pool: pool, threads: threads, maxRows: settings.rowsPerStep)
+        prompts = try compression.map { [pool, forward] in try PromptCache($0, pool: pool, forward: forward) }
         scheduler = Scheduler(
             limits: .init(
                 sequences: min(settings.maxSequences, settings.rowsPerStep), rows: settings.rowsPerStep,
-                pageTokens: KVPool.pageTokens, pages: pages))
+                pageTokens: KVPool.pageTokens, pages: pages, segmentTokens: PromptCompression.segmentTokens))
     }
 
     /// Whether any request waits or runs.
@@ -63,37 +70,43 @@ final class BatchEngine {
     func add(_ id: Scheduler.ID, _ request: GenerationRequest) throws(GenerationError) {
         let outputLimit = try checkedOutputLimit(of: request)
         let capacity = request.prompt.count + outputLimit
-        sequences[id] = ActiveSequence(request: request, outputLimit: outputLimit, tokenizer: tokenizer)
+        var sequence = ActiveSequence(request: request, outputLimit: outputLimit, tokenizer: tokenizer)
+        sequence.coded = prompts?.plan(request)
+        sequences[id] = sequence
         if request.samples > 1 { groups.add(id, samples: request.samples) }
-        scheduler.enqueue(id, promptTokens: request.prompt.count, capacity: capacity)
+        scheduler.enqueue(
+            id, promptTokens: request.prompt.count, capacity: capacity, segmented: sequence.coded?.allTokens ?? 0)
     }
 
     /// Drops a request and frees what it held.
     func remove(_ id: Scheduler.ID) {
         let request = groups.request(of: id)
         for member in groups.members(of: request) { drop(member) }
-        let shared = groups.remove(request)
-        pool.free(shared)
-        scheduler.release(pages: shared.count)
+        groups.remove(request)
     }
 
     private func drop(_ id: Scheduler.ID) {
         guard let sequence = sequences.removeValue(forKey: id) else { return }
-        if scheduler.remove(id) { pool.free(sequence.ownPages) }
+        scheduler.remove(id)
+        prompts?.end(sequence)
+        pool.release(sequence.pages)
     }
 
     /// Computes the next tokens of the batch.
     func step() -> [Event] {
-        for (id, count) in scheduler.admit() {
-            guard let pages = pool.allocate(count) else { preconditionFailure("the scheduler's page count is wrong") }
-            sequences[id]?.pages += pages
-        }
-        let work = scheduler.plan()
-        guard !work.isEmpty else { return [] }
+        scheduler.admit { id, tokens in reserve(id, tokens: tokens) }
+        let reuse = reuseSegments()
+        let work = scheduler.plan(without: reuse.held)
+        guard !work.isEmpty else { return reuse.events }
+        return reuse.events + compute(work)
+    }
+
+    private func compute(_ work: [Scheduler.Work]) -> [Event] {
         let clock = ContinuousClock()
         let start = clock.now
         var choices: [Result<LogitsPipeline.Choice, GenerationError>?] = Array(repeating: nil, count: work.count)
         do {
+            try prompts?.prepare(work, &sequences)
             try forward.run(work.map(segment)) { index, logits in
                 choices[index] = self.choose(for: work[index].id, from: logits)
             }
@@ -107,25 +120,62 @@ final class BatchEngine {
         return zip(work, choices).flatMap(settle)
     }
 
+    /// Sets pages aside for a sequence's longest course. Returns how many of its tokens are in them already, or nil.
+    private func reserve(_ id: Scheduler.ID, tokens: Int) -> Int? {
+        guard var sequence = sequences[id] else { return nil }
+        // Before it is admitted a sequence holds only pages that others have too.
+        prompts?.begin(&sequence)
+        let missing = KVPool.pages(forTokens: tokens) - sequence.pages.count
+        sequences[id] = sequence
+        guard prompts?.makeRoom(pages: missing) ?? (pool.freePages >= missing), let own = pool.allocate(missing) else {
+            return nil
+        }
+        sequences[id]?.pages += own
+        return sequence.computedTokens
+    }
+
+    /// Takes segments of prompts from memory and from the store where sequences stand at their beginnings.
+    ///
+    /// - Returns: Sequences whose next segment another one is computing, and what failed.
+    private func reuseSegments() -> (held: Set<Scheduler.ID>, events: [Event]) {
+        guard let prompts else { return ([], []) }
+        var held: Set<Scheduler.ID> = [], claimed: Set<ChunkKey> = [], events: [Event] = []
+        // Decoding a segment takes a while: a batch that generates is not to wait for many.
+        var restores = scheduler.decodes ? 1 : .max
+        for id in scheduler.runningIDs {
+            do {
+                while let sequence = sequences[id], let key = sequence.nextSegment, !claimed.contains(key), restores > 0 {
+                    guard let source = try prompts.takeNext(&sequences[id]!) else { break }
+                    if source == .store { restores -= 1 }
+                    scheduler.advance(id, to: sequences[id]?.computedTokens ?? 0)
+                }
+            } catch {
+                events.append(fail(id, .modelFailure("\(error)")))
+            }
+            guard let key = sequences[id]?.coded?.nextKey else { continue }
+            if !claimed.insert(key).inserted { held.insert(id) }
+        }
+        return (held, events)
+    }
+
     /// Begins a request's other samples once the whole pages of its prompt are in the cache. At least one token of the
     /// prompt is left to each of them, for the logits after it.
     private func forkIfReady(_ id: Scheduler.ID) {
         guard groups.awaitsFork(id), let leader = sequences[id] else { return }
         let request = leader.request, count = (request.prompt.count - 1) / KVPool.pageTokens
         guard leader.computedTokens >= count * KVPool.pageTokens else { return }
-        let shared = Array(leader.pages.prefix(count)), others = groups.fork(id, sharedPages: shared)
-        sequences[id]?.sharedPages = count
+        let others = groups.fork(id)
         for (place, other) in others.enumerated() {
             var sequence = ActiveSequence(
                 request: request, sample: place + 1, outputLimit: leader.outputLimit, tokenizer: tokenizer)
-            sequence.pages = shared
-            sequence.sharedPages = count
+            sequence.pages = Array(leader.pages.prefix(count))
             sequence.computedTokens = count * KVPool.pageTokens
+            pool.retain(sequence.pages)
             sequences[other] = sequence
         }
-        scheduler.fork(
-            id, into: others, promptTokens: request.prompt.count,
-            capacity: request.prompt.count + leader.outputLimit, sharedPages: count)
+        scheduler.enqueueNext(
+            others, promptTokens: request.prompt.count, capacity: request.prompt.count + leader.outputLimit,
+            computed: count * KVPool.pageTokens)
     }
 
     private func checkedOutputLimit(of request: GenerationRequest) throws(GenerationError) -> Int {
@@ -143,7 +193,7 @@ final class BatchEngine {
         }
         let limit = min(request.maxTokens, configuration.contextLength - count)
         try request.checkOutput(limit: limit, vocabulary: configuration.vocabulary)
-        guard scheduler.pages(forTokens: count + limit) <= pool.pageCount else {
+        guard KVPool.pages(forTokens: count + limit) <= pool.pageCount else {
             throw .exceedsMemory(tokens: count + limit, limit: pool.pageCount * KVPool.pageTokens)
         }
         return limit
@@ -179,6 +229,11 @@ final class BatchEngine {
         // Another sample of the request may have failed in this step, and it be gone.
         guard sequences[work.id] != nil else { return [] }
         scheduler.complete(work)
+        do {
+            try prompts?.codeNext(&sequences[work.id]!)
+        } catch {
+            return [fail(work.id, .modelFailure("\(error)"))]
+        }
         forkIfReady(work.id)
         switch choice {
         case nil: return []

@@ -20,6 +20,8 @@ public struct Generation: Sendable {
     public var choices: [GenerationChoice]
     /// The number of prompt tokens.
     public var promptTokens: Int
+    /// Of these, tokens that were not computed for this request but found in memory or in the store.
+    public var cachedTokens: Int
     /// The number of tokens generated in all outputs, those that ended them included: each cost one step.
     public var outputTokens: Int
     /// This request's share of the engine's time spent on prompts, in seconds, by rows of the batch.

@@ -34,12 +34,15 @@ public final class GenerationEngine: Sendable {
     ///
     /// - Throws: An error that says so if the settings leave no room for a single page of KV cache, or if memory
     ///   cannot be reserved.
+    ///
+    /// - Parameter compression: How prompts are compressed; nil to keep keys and values as they are computed.
     public init(
-        model: LanguageModel, tokenizer: Tokenizer, threads: ThreadPool, settings: EngineSettings = EngineSettings()
+        model: LanguageModel, tokenizer: Tokenizer, threads: ThreadPool, settings: EngineSettings = EngineSettings(),
+        compression: PromptCompression? = nil
     ) throws {
         // Handed over to the thread below and never touched here again.
         nonisolated(unsafe) let batch = try BatchEngine(
-            model: model, tokenizer: tokenizer, threads: threads, settings: settings)
+            model: model, tokenizer: tokenizer, threads: threads, settings: settings, compression: compression)
         let thread = Thread { [self] in serve(batch) }
         thread.name = "deltakv-engine"
         thread.stackSize = 8 << 20

@@ -27,12 +27,14 @@ public struct GenerationRequest: Sendable {
     public var constraint: JSONConstraint?
     /// Goes on after an end-of-text token, for measurements.
     public var ignoresEndOfText: Bool
+    /// Whose prompt it is: segments of it are reused under the same salt only.
+    public var cacheSalt: [UInt8]
 
     /// Makes a request.
     public init(
         prompt: [TokenID], maxTokens: Int, sampling: SamplingParameters = .greedy, stopStrings: [String] = [],
         stopTokens: Set<TokenID> = [], minTokens: Int = 0, logprobs: Int? = nil, samples: Int = 1,
-        constraint: JSONConstraint? = nil, ignoresEndOfText: Bool = false
+        constraint: JSONConstraint? = nil, ignoresEndOfText: Bool = false, cacheSalt: [UInt8] = []
     ) {
         self.prompt = prompt
         self.maxTokens = maxTokens
@@ -44,6 +46,7 @@ public struct GenerationRequest: Sendable {
         self.samples = samples
         self.constraint = constraint
         self.ignoresEndOfText = ignoresEndOfText
+        self.cacheSalt = cacheSalt
     }
 }
 

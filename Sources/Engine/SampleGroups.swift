@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Inference
-
-/// The requests for several samples: which sequences belong to them, which pages those share, and what came of them.
+/// The requests for several samples: which sequences belong to them, and what came of them.
 ///
 /// The first sample computes the prompt; the others begin when its whole pages are in the cache, and compute only what is
-/// left of the prompt. A pure state machine: the engine allocates and frees.
+/// left of the prompt. A pure state machine.
 struct SampleGroups {
     typealias ID = Scheduler.ID
 
@@ -14,7 +12,6 @@ struct SampleGroups {
         /// The sequences by sample; the request's own comes first, the others once they begin.
         var members: [ID]
         var results: [Generation?]
-        var sharedPages: [PageID] = []
         var outputTokens = 0
     }
 
@@ -43,12 +40,11 @@ struct SampleGroups {
     /// Begins the other samples.
     ///
     /// - Returns: Their sequences, from sample 1 on.
-    mutating func fork(_ request: ID, sharedPages: [PageID]) -> [ID] {
+    mutating func fork(_ request: ID) -> [ID] {
         guard let group = groups[request] else { return [] }
         let others = (1..<group.samples).map { nextID + ID($0) }
         nextID += ID(group.samples)
         groups[request]?.members += others
-        groups[request]?.sharedPages = sharedPages
         for other in others { requests[other] = request }
         return others
     }
@@ -71,11 +67,7 @@ struct SampleGroups {
     func finishedTokens(of request: ID) -> Int { groups[request]?.outputTokens ?? 0 }
 
     /// Forgets a request.
-    ///
-    /// - Returns: The pages that its sequences shared, which no sequence uses any more.
-    mutating func remove(_ request: ID) -> [PageID] {
-        guard let group = groups.removeValue(forKey: request) else { return [] }
-        for member in group.members { requests[member] = nil }
-        return group.sharedPages
+    mutating func remove(_ request: ID) {
+        for member in groups.removeValue(forKey: request)?.members ?? [] { requests[member] = nil }
     }
 }

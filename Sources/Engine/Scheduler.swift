@@ -4,9 +4,10 @@ import DequeModule
 
 /// Decides which tokens of which sequences the next step computes. A pure state machine: no I/O, no clock, no tensors.
 ///
-/// Sequences are admitted in the order they came, as soon as the KV pages for their longest possible course are free:
+/// Sequences are admitted in the order they came, as soon as there are KV pages for their longest possible course:
 /// an admitted sequence always runs to its end. A step first takes one token of every sequence that decodes, then
-/// fills the rest of its rows with prompt tokens, oldest sequence first.
+/// fills the rest of its rows with prompt tokens, oldest sequence first. Of a prompt that is coded in segments a step takes
+/// tokens of one segment at most.
 struct Scheduler {
     /// What bounds a step.
     struct Limits: Equatable {
@@ -18,14 +19,18 @@ struct Scheduler {
         var pageTokens: Int
         /// Pages in the pool.
         var pages: Int
+        /// Tokens of a prompt segment.
+        var segmentTokens = Int.max
     }
 
     typealias ID = UInt64
 
     private struct Sequence {
         let id: ID
-        /// Pages that are the sequence's own.
-        var pages: Int
+        /// Tokens that it may grow to.
+        let capacity: Int
+        /// Tokens of the prompt that are coded in segments.
+        let segmented: Int
         /// Tokens known: the prompt and what was generated.
         var known: Int
         /// Tokens whose keys and values are in the cache.
@@ -46,12 +51,8 @@ struct Scheduler {
     private let limits: Limits
     private var waiting: Deque<Sequence> = []
     private var running: [Sequence] = []
-    private(set) var freePages: Int
 
-    init(limits: Limits) {
-        self.limits = limits
-        freePages = limits.pages
-    }
+    init(limits: Limits) { self.limits = limits }
 
     var isEmpty: Bool { waiting.isEmpty && running.isEmpty }
 
@@ -60,46 +61,60 @@ struct Scheduler {
         (count + limits.pageTokens - 1) / limits.pageTokens
     }
 
+    /// Sequences that run, the oldest first.
+    var runningIDs: [ID] { running.map(\.id) }
+
+    /// Whether any sequence generates tokens.
+    var decodes: Bool { running.contains { $0.pending == 1 && $0.computed > 0 } }
+
     /// Adds a sequence that may grow to `capacity` tokens, which must fit the pool.
-    mutating func enqueue(_ id: ID, promptTokens: Int, capacity: Int) {
+    ///
+    /// - Parameter segmented: Tokens of its prompt that are coded in segments.
+    mutating func enqueue(_ id: ID, promptTokens: Int, capacity: Int, segmented: Int = 0) {
         precondition(promptTokens > 0 && capacity >= promptTokens && pages(forTokens: capacity) <= limits.pages)
-        waiting.append(Sequence(id: id, pages: pages(forTokens: capacity), known: promptTokens, computed: 0))
+        waiting.append(
+            Sequence(id: id, capacity: capacity, segmented: segmented, known: promptTokens, computed: 0))
     }
 
-    /// Adds sequences that begin like a running one, and lets it keep the pages of the beginning beyond its own end, until
-    /// ``release(pages:)``. They come next: everything that runs ends without them, so pages for them come free.
-    mutating func fork(_ id: ID, into others: [ID], promptTokens: Int, capacity: Int, sharedPages: Int) {
-        guard let index = running.firstIndex(where: { $0.id == id }) else { return }
-        running[index].pages -= sharedPages
-        for other in others.reversed() {
+    /// Adds sequences whose first tokens are in the cache. They come next: everything that runs ends without them, so there
+    /// will be pages for them.
+    mutating func enqueueNext(_ ids: [ID], promptTokens: Int, capacity: Int, computed: Int) {
+        for id in ids.reversed() {
             waiting.prepend(
-                Sequence(
-                    id: other, pages: pages(forTokens: capacity) - sharedPages, known: promptTokens,
-                    computed: sharedPages * limits.pageTokens))
+                Sequence(id: id, capacity: capacity, segmented: 0, known: promptTokens, computed: computed))
         }
     }
 
-    /// Takes back pages that ``fork(_:into:promptTokens:capacity:sharedPages:)`` kept.
-    mutating func release(pages: Int) { freePages += pages }
-
-    /// Moves waiting sequences into the batch while they fit, and returns them with the pages they are given.
-    mutating func admit() -> [(id: ID, pages: Int)] {
-        var admitted: [(id: ID, pages: Int)] = []
-        while running.count < limits.sequences, let next = waiting.first, next.pages <= freePages {
+    /// Moves waiting sequences into the batch while there are pages for them.
+    ///
+    /// - Parameter reserve: Sets pages aside for a sequence of `tokens` tokens and says how many of these are in the cache
+    ///   already; nil where there are too few pages.
+    mutating func admit(_ reserve: (_ id: ID, _ tokens: Int) -> Int?) {
+        while running.count < limits.sequences, var next = waiting.first {
+            guard let computed = reserve(next.id, next.capacity) else { return }
             waiting.removeFirst()
-            freePages -= next.pages
+            next.computed = max(next.computed, computed)
             running.append(next)
-            admitted.append((next.id, next.pages))
         }
-        return admitted
     }
 
-    /// The next step's work: empty only if no sequence runs.
-    func plan() -> [Work] {
+    /// Records that a running sequence's tokens up to a position are in the cache.
+    mutating func advance(_ id: ID, to computed: Int) {
+        guard let index = running.firstIndex(where: { $0.id == id }) else { return }
+        running[index].computed = computed
+    }
+
+    /// The next step's work: empty only if no sequence runs that is not to wait.
+    ///
+    /// - Parameter held: Sequences that sit out, because another one computes what they need.
+    func plan(without held: Set<ID> = []) -> [Work] {
         var rows = limits.rows
         var work: [Work] = []
         func take(_ sequence: Sequence) {
-            let count = min(sequence.pending, rows)
+            var count = min(sequence.pending, rows)
+            if sequence.computed < sequence.segmented {
+                count = min(count, limits.segmentTokens - sequence.computed % limits.segmentTokens)
+            }
             guard count > 0 else { return }
             rows -= count
             work.append(
@@ -108,7 +123,7 @@ struct Scheduler {
                     choosesToken: count == sequence.pending))
         }
         running.lazy.filter { $0.pending == 1 }.forEach(take)
-        running.lazy.filter { $0.pending > 1 }.forEach(take)
+        running.lazy.filter { $0.pending > 1 && !held.contains($0.id) }.forEach(take)
         return work
     }
 
@@ -125,7 +140,7 @@ struct Scheduler {
     @discardableResult
     mutating func remove(_ id: ID) -> Bool {
         if let index = running.firstIndex(where: { $0.id == id }) {
-            freePages += running.remove(at: index).pages
+            running.remove(at: index)
             return true
         }
         waiting.removeAll { $0.id == id }

@@ -15,7 +15,8 @@ public final class ForwardPass {
     public let maxRows: Int
     /// Sees and may replace what layers compute; nil while jobs run.
     public weak var tap: (any LayerTap)?
-    private let compute: Compute
+    /// Where loops run.
+    public let compute: Compute
     private let work: Workspace
     private let attention: AttentionPlan
     private let angles: RotaryAngles
@@ -179,18 +180,20 @@ public final class ForwardPass {
             tap?.projected(layer: index, queryKeyValue: qkv)
             compute.rotateAndStore(
                 qkv, heads: c.heads, layer: index, layout: pool.layout, rotation: work.rotation.base, slots: work.slots)
-            // Nothing after the last layer's keys and values needs the other rows. A tap is shown all of them.
-            if index == c.layers - 1, tap == nil, wanted.count < rows { rows = keepWanted() }
+            // Nothing after the last layer's keys and values needs the other rows, unless a tap is to see them.
+            if index == c.layers - 1, !tapSeesAttention, wanted.count < rows { rows = keepWanted() }
             finish(layer, index, rows: rows)
         }
-        if tap != nil { moveWantedFirst(work.residual) }
+        if tapSeesAttention { moveWantedFirst(work.residual) }
     }
+
+    private var tapSeesAttention: Bool { tap?.seesAttention ?? false }
 
     /// Attention and feed-forward of a layer.
     private func finish(_ layer: TransformerLayer, _ index: Int, rows: Int) {
         guard rows > 0 else { return }
         let x = work.residual.first(rows), qkv = work.queryKeyValue.first(rows), attended = work.attended.first(rows)
-        if tap?.attend(layer: index, rotated: qkv, to: attended) != true {
+        if !tapSeesAttention || tap?.attend(layer: index, rotated: qkv, to: attended) != true {
             attention.run(
                 layer: index, window: model.configuration.attentionWindows[index], queries: qkv, to: attended)
         }

@@ -10,7 +10,8 @@ public struct PageID: Hashable, Sendable {
 /// Memory for the K and V of all sequences, in pages of ``pageTokens`` tokens across all layers.
 ///
 /// Address space is reserved at once; memory grows as pages are first used, and used pages are handed out again first.
-/// Allocation is thread-safe; who may write a page when is up to its owner.
+/// Pages are counted: sequences that begin alike may hold the same pages, which are free when the last has given them back.
+/// Allocation is thread-safe; who may write a page when is up to its holders.
 public final class KVPool: Sendable {
     /// Tokens of a page.
     public static let pageTokens = KVLayout.pageTokens
@@ -28,7 +29,8 @@ public final class KVPool: Sendable {
         var free: [PageID] = []
         /// Pages from here on were never used.
         var fresh: Int32 = 0
-        var isUsed: [Bool]
+        /// How often each page is held.
+        var holders: [Int32]
     }
 
     /// Bytes that a page of a model's pool takes.
@@ -51,7 +53,7 @@ public final class KVPool: Sendable {
         } catch {
             throw .kernel(error)
         }
-        state = Mutex(State(isUsed: Array(repeating: false, count: pageCount)))
+        state = Mutex(State(holders: Array(repeating: 0, count: pageCount)))
     }
 
     /// Pages that are not in use.
@@ -67,20 +69,30 @@ public final class KVPool: Sendable {
             while pages.count < count {
                 let page = state.free.popLast() ?? PageID(index: state.fresh)
                 if page.index == state.fresh { state.fresh += 1 }
-                state.isUsed[Int(page.index)] = true
+                state.holders[Int(page.index)] = 1
                 pages.append(page)
             }
             return pages
         }
     }
 
-    /// Gives pages back. Traps on a page that is not in use: its next owner's data would be overwritten.
-    public func free(_ pages: [PageID]) {
+    /// Holds pages that are in use once more.
+    public func retain(_ pages: some Sequence<PageID>) {
         state.withLock { state in
             for page in pages {
-                precondition(state.isUsed[Int(page.index)], "a KV page was freed twice")
-                state.isUsed[Int(page.index)] = false
-                state.free.append(page)
+                precondition(state.holders[Int(page.index)] > 0, "a KV page that is free cannot be shared")
+                state.holders[Int(page.index)] += 1
+            }
+        }
+    }
+
+    /// Gives pages back. Traps on a page that is not in use: its next holder's data would be overwritten.
+    public func release(_ pages: some Sequence<PageID>) {
+        state.withLock { state in
+            for page in pages {
+                precondition(state.holders[Int(page.index)] > 0, "a KV page was given back twice")
+                state.holders[Int(page.index)] -= 1
+                if state.holders[Int(page.index)] == 0 { state.free.append(page) }
             }
         }
     }

@@ -97,7 +97,7 @@ public struct CompressorProvider: Sendable {
         _ loaded: LoadedModel, _ digest: String, writingTo path: String, documents: () async throws -> [String]
     ) async throws -> Compressor {
         let texts = try await texts(loaded, documents)
-        logger.info(
+        logger.notice(
             "No compressor for this model yet; calibrating, once.",
             metadata: ["tokens": "\(texts.reduce(0) { $0 + $1.count })", "texts": "\(texts.count)"])
         let start = ContinuousClock.now

@@ -27,14 +27,12 @@ extension Daemon {
         let loaded = try LoadedModel(
             path: path, weights: settings.weights, threads: settings.threads,
             takesAdvice: settings.takesAdvice)
-        let engine = try loaded.engine(settings.engine)
         let preparer = JobPreparer(
             templates: templates, tokenizer: loaded.tokenizer, chatTemplate: loaded.chatTemplate,
             contextLength: loaded.model.configuration.contextLength, advised: loaded.advised)
         let queue = JobQueue(client: PostgresClient(database.settings, logger: logger), logger: logger)
-        if settings.kvPolicy == .deltakv {
-            let provider = CompressorProvider(sample: installation.calibrationSample, logger: starting)
-            _ = try await provider.compressor(for: loaded, path: path) { try await queue.firstDocuments() }
+        let engine = try await loaded.engine(settings, path: path, installation: installation, logger: starting) {
+            try await queue.firstDocuments()
         }
         for (name, yaml) in templates.sources { try await queue.syncTemplate(named: name, yaml: yaml) }
         let worker = try await queue.register(

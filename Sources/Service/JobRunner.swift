@@ -143,8 +143,8 @@ extension JobResult {
         self.init(
             lease: lease, output: generation.text, finishReason: generation.finishReason.rawValue,
             usage: JobUsage(
-                promptTokens: generation.promptTokens, outputTokens: generation.outputTokens,
-                prefillSeconds: generation.prefillSeconds, decodeSeconds: generation.decodeSeconds),
+                promptTokens: generation.promptTokens, cachedTokens: generation.cachedTokens,
+                outputTokens: generation.outputTokens, prefillSeconds: generation.prefillSeconds, decodeSeconds: generation.decodeSeconds),
             choices: choices)
     }
 }

@@ -37,7 +37,12 @@ public struct LoadedModel: Sendable {
     }
 
     /// Starts an engine on the model.
-    public func engine(_ settings: EngineSettings) throws -> GenerationEngine {
-        try GenerationEngine(model: model, tokenizer: tokenizer, threads: threads, settings: settings)
+    ///
+    /// - Parameter compression: How prompts are compressed; nil to keep keys and values as they are computed.
+    public func engine(
+        _ settings: EngineSettings, compression: PromptCompression? = nil
+    ) throws -> GenerationEngine {
+        try GenerationEngine(
+            model: model, tokenizer: tokenizer, threads: threads, settings: settings, compression: compression)
     }
 }

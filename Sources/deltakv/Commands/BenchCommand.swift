@@ -24,6 +24,8 @@ struct BenchCommand: AsyncParsableCommand {
 
     @OptionGroup var settings: SettingsOptions
 
+    @OptionGroup var policy: PolicyOption
+
     @Option(help: ArgumentHelp("Workloads.", valueName: "BxN,BxN"))
     var work = BenchCommand.defaultWork
 
@@ -46,17 +48,16 @@ struct BenchCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let settings = try await settings.load()
+        let settings = try await settings.load(more: [.kvPolicy: policy.policy])
         if kernels { return try benchKernels(settings) }
         if let tokenize { return try benchTokenizer(settings, file: tokenize) }
-        let loaded = try settings.loadModel()
+        let loaded = try settings.loadModel(), engine = try await settings.startEngine(loaded)
         let configuration = loaded.model.configuration
-        let engine = try loaded.engine(settings.engine)
         defer { engine.stop() }
         let pageBytes = KVPool.pageBytes(configuration: configuration, dataType: settings.engine.kvDataType)
         var runner = WorkloadRunner(
             engine: engine, vocabulary: configuration.vocabulary, kvBytesPerToken: pageBytes / KVPool.pageTokens,
-            policy: "full-\(settings.engine.kvDataType)")
+            policy: "\(settings.kvPolicy)-\(settings.engine.kvDataType)")
         try await runner.warmUp()
         for workload in work.workloads {
             let line = try await runner.measure(workload, newTokens: gen)

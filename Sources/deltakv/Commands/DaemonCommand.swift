@@ -18,6 +18,8 @@ struct DaemonCommand: AsyncParsableCommand {
 
     @OptionGroup var settings: SettingsOptions
 
+    @OptionGroup var policy: PolicyOption
+
     @Flag(help: "Stop when nothing is left to do, now or later.")
     var drain = false
 
@@ -38,7 +40,7 @@ struct DaemonCommand: AsyncParsableCommand {
 
     func run() async throws {
         let settings = try await settings.load(more: [
-            .workerMaxJobs: maxJobs, .workerLease: lease, .workerPoll: poll, .workerGrace: grace,
+            .workerMaxJobs: maxJobs, .workerLease: lease, .workerPoll: poll, .workerGrace: grace, .kvPolicy: policy.policy,
         ])
         let showsProgress = drain && ProgressDisplay.isPossible
         var logger = Logger(label: "deltakv") { StreamLogHandler.standardError(label: $0) }

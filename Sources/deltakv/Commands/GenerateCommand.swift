@@ -14,6 +14,8 @@ struct GenerateCommand: AsyncParsableCommand {
 
     @OptionGroup var settings: SettingsOptions
 
+    @OptionGroup var policy: PolicyOption
+
     @OptionGroup(title: "Sampling") var sampling: SamplingOptions
 
     @Flag(help: "Take the prompt as it is, without the model's chat template.")
@@ -23,7 +25,7 @@ struct GenerateCommand: AsyncParsableCommand {
     var prompt: String
 
     func run() async throws {
-        let settings = try await settings.load()
+        let settings = try await settings.load(more: [.kvPolicy: policy.policy])
         let text = prompt == "-" ? try standardInput() : prompt
         // A flag that is wrong is not to wait for the model.
         _ = try sampling.jobOptions(advised: JobOptions())
@@ -32,7 +34,7 @@ struct GenerateCommand: AsyncParsableCommand {
         let request = try options.request(
             prompt: try tokens(of: text, for: loaded), defaultSeed: 0,
             constraints: ConstraintLibrary(loaded.tokenizer))
-        let engine = try loaded.engine(settings.engine)
+        let engine = try await settings.startEngine(loaded)
         defer { engine.stop() }
         let isList = request.samples > 1 || request.logprobs != nil
         let generation = try await engine.generate(request) { piece in

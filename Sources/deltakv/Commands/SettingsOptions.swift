@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import Engine
+import Logging
 import Service
 
 /// The flags that set what the settings file and the environment can set too.
@@ -45,7 +47,24 @@ struct SettingsOptions: ParsableArguments {
     }
 }
 
+/// How keys and values are kept, for commands that generate.
+struct PolicyOption: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "How keys and values of prompts are kept: full (as computed) or deltakv (coded, with the model's compressor).",
+            valueName: "policy"))
+    var policy: String?
+}
+
 extension Settings {
+    /// Starts the engine on the model that they name; says so if a compressor has to be made first.
+    func startEngine(_ loaded: LoadedModel) async throws -> GenerationEngine {
+        var logger = Logger(label: "deltakv") { StreamLogHandler.standardError(label: $0) }
+        logger.logLevel = .notice
+        return try await loaded.engine(
+            self, path: ModelStore().path(of: model), installation: Installation(), logger: logger)
+    }
+
     /// Loads the model that the settings name.
     func loadModel() throws -> LoadedModel {
         try LoadedModel(

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CacheStore
+import Compression
+
+/// How far a sequence's prompt is coded.
+struct CodedPrompt {
+    /// The segments that are to be coded; the last tokens belong to none.
+    let chain: ChunkChain
+    /// Segments whose decoded rows are in the pages.
+    var done = 0
+    /// Of these, segments that were not computed for this sequence.
+    var reused = 0
+    /// Holds all segments that are done; made when it is first needed.
+    var encoder: SequenceEncoder?
+    /// Rows of the segment under way.
+    var rows: SegmentRows?
+    /// Time spent on the segment under way.
+    var seconds = 0.0
+    /// What the store held, once it was asked; pinned there until the prompt is done.
+    var stored: [LoadedChunk]?
+
+    init(chain: ChunkChain) { self.chain = chain }
+
+    /// Tokens that are coded, and tokens that are to be.
+    var codedTokens: Int { done * chain.segment }
+    var allTokens: Int { chain.count * chain.segment }
+
+    /// The key of the next segment.
+    var nextKey: ChunkKey? { done < chain.count ? chain.keys[done] : nil }
+
+    /// Keys of what is done.
+    var doneKeys: ArraySlice<ChunkKey> { chain.keys[..<done] }
+}

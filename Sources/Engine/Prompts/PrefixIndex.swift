@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CacheStore
+import Compression
+import Inference
+
+/// Prompt segments whose decoded rows are in the KV pages, by their keys, so that sequences that begin alike compute and hold
+/// them once. A pure state machine: the engine counts pages.
+///
+/// A segment stays when its last user has left, until room is needed.
+struct PrefixIndex {
+    private struct Entry {
+        let pages: [PageID]
+        let segment: CompressedSegment
+        /// Segments before it.
+        let depth: Int
+        var users: Int
+        var lastUse: UInt64
+    }
+
+    private var entries: [ChunkKey: Entry] = [:]
+    private var time: UInt64 = 0
+
+    /// Bytes of the coded rows.
+    var codedBytes: Int { entries.values.reduce(0) { $0 + $1.segment.byteCount } }
+
+    /// The coded rows of a segment.
+    func segment(_ key: ChunkKey) -> CompressedSegment? { entries[key]?.segment }
+
+    /// Adds a segment with its first user.
+    mutating func insert(_ key: ChunkKey, pages: [PageID], segment: CompressedSegment, depth: Int) {
+        time += 1
+        entries[key] = Entry(pages: pages, segment: segment, depth: depth, users: 1, lastUse: time)
+    }
+
+    /// Adds a user of a segment; nil if it is not there.
+    mutating func use(_ key: ChunkKey) -> [PageID]? {
+        time += 1
+        entries[key]?.users += 1
+        entries[key]?.lastUse = time
+        return entries[key]?.pages
+    }
+
+    /// Takes a user off each of some segments.
+    mutating func leave(_ keys: some Sequence<ChunkKey>) {
+        for key in keys { entries[key]?.users -= 1 }
+    }
+
+    /// Gives up the segment that was left the longest ago, the last of its prompt first; nil if all have users.
+    ///
+    /// - Returns: Its pages.
+    mutating func evict() -> [PageID]? {
+        let idle = entries.lazy.filter { $0.value.users == 0 }
+        let oldest = idle.min { ($0.value.lastUse, $1.value.depth) < ($1.value.lastUse, $0.value.depth) }
+        guard let key = oldest?.key else { return nil }
+        return entries.removeValue(forKey: key)?.pages
+    }
+}

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CacheStore
+import Compression
+import Inference
+
+/// Codes the segments of prompts, and takes those that are in memory or in the store in place of computing them.
+final class PromptCache {
+    private let compression: PromptCompression
+    private let pool: KVPool
+    private let coder: SegmentCoder
+    private let capture: RowCapture
+    private let writer: CacheWriter?
+    private var index = PrefixIndex()
+
+    /// A cache for the prompts that `forward` computes in pages of `pool`.
+    init(_ compression: PromptCompression, pool: KVPool, forward: ForwardPass) throws {
+        self.compression = compression
+        self.pool = pool
+        coder = try SegmentCoder(compressor: compression.compressor, forward: forward)
+        capture = RowCapture(forward.model.configuration)
+        writer = compression.store.map { CacheWriter(store: $0) }
+        forward.tap = capture
+    }
+
+    private static let segmentPages = PromptCompression.segmentTokens / KVPool.pageTokens
+
+    /// What of a request is to be coded. At least one token is left over: the logits after it choose the first of the output.
+    func plan(_ request: GenerationRequest) -> CodedPrompt {
+        CodedPrompt(
+            chain: ChunkChain(
+                compression.fingerprint, salt: request.cacheSalt, segment: PromptCompression.segmentTokens,
+                tokens: Array(request.prompt.dropLast()), secret: compression.store?.settings.secret))
+    }
+
+    /// Gives up segments that nobody uses until so many pages are free.
+    ///
+    /// - Returns: Whether they are.
+    func makeRoom(pages: Int) -> Bool {
+        while pool.freePages < pages {
+            guard let idle = index.evict() else { return false }
+            pool.release(idle)
+        }
+        return true
+    }
+
+    /// Begins a sequence with the segments of it that are in memory: their pages are its first.
+    func begin(_ sequence: inout ActiveSequence) {
+        while takeResident(&sequence) {}
+    }
+
+    /// Ends a sequence's use of segments. Its pages are not this cache's to give back.
+    func end(_ sequence: ActiveSequence) {
+        guard let coded = sequence.coded else { return }
+        index.leave(coded.doneKeys)
+        coder.recycle(coded.rows)
+    }
+
+    /// Takes the next segment of a sequence that stands at its beginning, from memory or from the store.
+    ///
+    /// - Returns: Where it was found; nil where it is to be computed.
+    func takeNext(_ sequence: inout ActiveSequence) throws(CompressionError) -> Source? {
+        if takeResident(&sequence) { return .memory }
+        return try takeStored(&sequence) ? .store : nil
+    }
+
+    /// Where a segment was found.
+    enum Source { case memory, store }
+
+    private func takeResident(_ sequence: inout ActiveSequence) -> Bool {
+        guard var coded = sequence.coded, let key = coded.nextKey, let pages = index.use(key) else { return false }
+        pool.retain(pages)
+        let first = coded.done * Self.segmentPages
+        // Before it is admitted a sequence has no pages of its own.
+        let own = sequence.pages.dropFirst(first).prefix(pages.count)
+        pool.release(own)
+        sequence.pages.replaceSubrange(first..<first + own.count, with: pages)
+        coded.done += 1
+        coded.reused += 1
+        coded.encoder = nil
+        sequence.coded = coded
+        sequence.computedTokens = coded.codedTokens
+        return true
+    }
+
+    private func takeStored(_ sequence: inout ActiveSequence) throws(CompressionError) -> Bool {
+        guard let store = compression.store, var coded = sequence.coded, let key = coded.nextKey else { return false }
+        let chunks = coded.stored ?? store.load(coded.chain).chunks
+        coded.stored = chunks
+        sequence.coded = coded
+        guard coded.done < chunks.count else { return false }
+        let sections = chunks[coded.done].sections.sorted { $0.id < $1.id }
+        let encoder = try encoder(of: coded)
+        guard let segment = CompressedSegment(sections: sections.map(\.bytes)),
+            segment.count == PromptCompression.segmentTokens,
+            (try? coder.restore(segment, with: encoder, pages: sequence.pages)) != nil
+        else {
+            // Checksums say that it is what was written: whoever wrote it had other rules. It is computed.
+            sequence.coded?.stored = []
+            sequence.coded?.encoder = nil
+            return false
+        }
+        sequence.coded?.encoder = encoder
+        sequence.coded?.reused += 1
+        enter(key, segment, &sequence)
+        return true
+    }
+
+    /// Names the rows of a step that segments need.
+    func prepare(_ work: [Scheduler.Work], _ sequences: inout [Scheduler.ID: ActiveSequence]) throws(CompressionError) {
+        capture.spans.removeAll(keepingCapacity: true)
+        var row = 0
+        for item in work {
+            defer { row += item.positions.count }
+            guard let coded = sequences[item.id]?.coded, item.positions.lowerBound < coded.allTokens else { continue }
+            let rows = if let rows = coded.rows { rows } else { try coder.buffer() }
+            sequences[item.id]?.coded?.rows = rows
+            capture.spans.append(
+                RowCapture.Span(
+                    row: row, count: item.positions.count, rows: rows,
+                    first: item.positions.lowerBound - coded.codedTokens))
+        }
+    }
+
+    /// Codes the segment that a sequence has just computed, if it has.
+    func codeNext(_ sequence: inout ActiveSequence) throws(CompressionError) {
+        guard let coded = sequence.coded, let key = coded.nextKey, let rows = coded.rows,
+            sequence.computedTokens == coded.codedTokens + coded.chain.segment
+        else { return }
+        let encoder = try encoder(of: coded), segment = try coder.code(rows, with: encoder, pages: sequence.pages)
+        sequence.coded?.encoder = encoder
+        writer?.submit(
+            segment.sections.enumerated().map { CacheSection(id: UInt32($0), bytes: $1) }, at: coded.done,
+            of: coded.chain, prefillSeconds: coded.seconds, pins: coded.stored ?? [])
+        sequence.coded?.seconds = 0
+        enter(key, segment, &sequence)
+        guard sequence.coded?.nextKey == nil else { return }
+        coder.recycle(rows)
+        sequence.coded?.rows = nil
+        sequence.coded?.encoder = nil
+        sequence.coded?.stored = nil
+    }
+
+    /// Notes that a sequence's pages hold its next segment.
+    private func enter(_ key: ChunkKey, _ segment: CompressedSegment, _ sequence: inout ActiveSequence) {
+        guard let done = sequence.coded?.done else { return }
+        let pages = Array(sequence.pages[done * Self.segmentPages..<(done + 1) * Self.segmentPages])
+        pool.retain(pages)
+        index.insert(key, pages: pages, segment: segment, depth: done)
+        sequence.coded?.done = done + 1
+        sequence.computedTokens = (done + 1) * PromptCompression.segmentTokens
+    }
+
+    private func encoder(of coded: CodedPrompt) throws(CompressionError) -> SequenceEncoder {
+        if let encoder = coded.encoder { return encoder }
+        return try coder.encoder(after: coded.doneKeys.compactMap { index.segment($0) })
+    }
+}

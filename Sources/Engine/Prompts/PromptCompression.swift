@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CacheStore
+import Compression
+
+/// How an engine compresses prompts and keeps what they come to.
+///
+/// A prompt is cut into segments at absolute positions. A segment is computed over the decoded rows of those before it, exactly
+/// within itself, then coded; everything after it sees its decoded rows. The last segment, whole or not, stays exact. So what a
+/// prompt's tokens see depends on the prompt alone, and a segment that was coded before, by this process or another, may take
+/// the place of one computed now.
+public struct PromptCompression: Sendable {
+    /// The model's codec.
+    public var compressor: Compressor
+    /// Stands for the model, the codec and their settings in the keys of segments.
+    public var fingerprint: CacheFingerprint
+    /// Where segments are kept for later; nil to keep them in memory only.
+    public var store: CacheStore?
+
+    /// Tokens of a segment.
+    public static let segmentTokens = 256
+
+    /// Compression with a model's codec.
+    public init(compressor: Compressor, fingerprint: CacheFingerprint, store: CacheStore? = nil) {
+        self.compressor = compressor
+        self.fingerprint = fingerprint
+        self.store = store
+    }
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CacheStore
+import Compression
+import Engine
+import Kernels
+import Logging
+
+extension LoadedModel {
+    /// How an engine compresses prompts with this model's codec.
+    ///
+    /// - Parameters:
+    ///   - compressor: Made for this model.
+    ///   - settings: Those that the engine will have; they decide, too, what segments come to.
+    ///   - store: Where segments are kept.
+    /// - Throws: `KernelError` if `DELTAKV_ISA` is wrong.
+    public func compression(
+        with compressor: Compressor, settings: Settings, store: CacheStore?
+    ) throws(KernelError) -> PromptCompression {
+        let c = model.configuration
+        let fingerprint = CacheFingerprint(
+            // The model's digest covers its tokenizer.
+            weights: compressor.modelDigest, tokenizer: compressor.modelDigest,
+            compressor: CompressorFile.digest(of: compressor),
+            rope: "\(c.ropeTheta) \(c.ropeScaling) \(c.contextLength)", segment: PromptCompression.segmentTokens,
+            more: [
+                "weights": settings.weights.rawValue, "kv": "\(settings.engine.kvDataType)",
+                // The last bits of floating-point sums depend on it.
+                "instructions": "\(try InstructionSet.fromEnvironment())",
+            ])
+        return PromptCompression(compressor: compressor, fingerprint: fingerprint, store: store)
+    }
+}
+
+extension LoadedModel {
+    /// Starts the engine that the settings ask for; with `kv.policy` deltakv on the model's compressor, which is made if there
+    /// is none.
+    ///
+    /// - Parameters:
+    ///   - path: The model's file.
+    ///   - documents: The user's first documents, asked for only if a compressor is to be made.
+    /// - Throws: What ``CompressorProvider/compressor(for:path:documents:)`` and the engine throw.
+    public func engine(
+        _ settings: Settings, path: String, installation: Installation, logger: Logger,
+        documents: () async throws -> [String] = { [] }
+    ) async throws -> GenerationEngine {
+        guard settings.kvPolicy == .deltakv else { return try engine(settings.engine) }
+        let provider = CompressorProvider(sample: installation.calibrationSample, logger: logger)
+        let compressor = try await provider.compressor(for: self, path: path, documents: documents)
+        return try engine(settings.engine, compression: compression(with: compressor, settings: settings, store: nil))
+    }
+}
