@@ -117,7 +117,10 @@ let package = Package(
             dependencies: ["ModelFiles", "SeededRandom", "StructuredOutput", "Tokenization"]),
         .testTarget(
             name: "EngineTests",
-            dependencies: ["Engine", "Inference", "Kernels", "ModelFiles", "StructuredOutput", "Tokenization"],
+            dependencies: [
+                "CacheStore", "Compression", "Engine", "Inference", "Kernels", "ModelFiles", "StructuredOutput",
+                "Tokenization",
+            ],
             exclude: ["Golden"]),
         .testTarget(
             name: "EvaluationTests",

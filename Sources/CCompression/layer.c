@@ -69,14 +69,16 @@ static void quantise(const dkv_mode *mode, const int32_t *fine, const int8_t *a,
     }
 }
 
-/// A reference as its decoder will see it.
-static void as_candidate(const dkv_mode *mode, const int16_t *q, const int8_t *a, const int8_t *b, int8_t *to,
-                         size_t columns) {
+/// A row as its decoder will see it and, unless it is none, as a candidate.
+static void restore(const dkv_mode *mode, const int16_t *q, const int8_t *a, const int8_t *b, float *row,
+                    int8_t *reference, size_t columns) {
     for (size_t i = 0; i < columns; i++) {
         const int magnitude = q[i] < 0 ? -q[i] : q[i];
         int fine = magnitude ? magnitude * mode->step + mode->shifts[2 * i + (magnitude > 1)] : 0;
         if (fine > DKV_FINE_LIMIT * 2) fine = DKV_FINE_LIMIT * 2;
-        to[i] = to_unit(predicted(a, b, i) + (q[i] < 0 ? -fine : fine));
+        fine = predicted(a, b, i) + (q[i] < 0 ? -fine : fine);
+        row[i] = (float)fine;
+        if (reference) reference[i] = to_unit(fine);
     }
 }
 
@@ -106,7 +108,8 @@ void dkv_encode_task(void *context, size_t index, size_t worker) {
         quantise(mode, fine + i * columns, a, b, residual, q, columns);
         if (e->residuals) memcpy(e->residuals + row * columns, residual, 2 * columns);
         if (e->values) memcpy(e->values + row * columns, q, 2 * columns);
-        if (e->references) as_candidate(mode, q, a, b, e->decoded + (start + i) * columns, columns);
+        restore(mode, q, a, b, e->coefficients + row * e->ld,
+                e->references ? e->decoded + (start + i) * columns : NULL, columns);
         e->lengths[row] = (uint16_t)dkv_row_encode(layer->tables, mode, columns, q,
                                                    dkv_pair_number(first[i], second[i]), dkv_pair_bits(limits[i]),
                                                    e->coded + (row + 1) * limit);

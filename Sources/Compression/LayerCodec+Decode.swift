@@ -32,10 +32,20 @@ extension LayerCodec {
             try decodeListed(
                 count, of: history, candidates: references?.candidates, to: coefficients.base, in: work)
             let piece = rows.rows(first, count)
-            work.quantized.quantize(coefficients, with: work.compute)
-            inverse.multiply(work.quantized, into: piece, with: work.compute)
+            invert(piece, in: work)
             for i in 0..<count { finish(piece[row: i], i, position: Int(work.list[i]), of: history, in: work) }
         }
+    }
+
+    /// Consecutive rows of which the workspace holds the decoded coefficients and the prediction from other layers.
+    func restore(_ rows: Matrix, position: Int, of history: CompressedRows, in work: CodecWorkspace) {
+        invert(rows, in: work)
+        for i in 0..<rows.rows { finish(rows[row: i], i, position: position + i, of: history, in: work) }
+    }
+
+    private func invert(_ rows: Matrix, in work: CodecWorkspace) {
+        work.quantized.quantize(work.coefficients(rows.rows, parameters.coefficients), with: work.compute)
+        inverse.multiply(work.quantized, into: rows, with: work.compute)
     }
 
     /// The table of a history's references, made from its coded rows.

@@ -19,17 +19,19 @@ extension LayerCodec {
     ///   - sources: The same tokens' rows as decoded in the ``sources`` layers before, the nearest first, [rows][columns].
     ///   - history: The sequence's rows of this layer so far; grows.
     ///   - references: The history's table; grows with it.
+    ///   - decoded: Where the rows go as they will decode, [rows][columns], if anywhere.
     /// - Throws: ``CompressionError``; the history is unchanged then.
     public func encode(
         _ rows: Matrix, from sources: [Matrix] = [], appendingTo history: inout CompressedRows,
-        references: ReferenceTable, in work: CodecWorkspace
+        references: ReferenceTable, decoded: Matrix? = nil, in work: CodecWorkspace
     ) throws(CompressionError) {
-        try encode(rows, from: sources, appendingTo: &history, references: references, in: work, trace: nil)
+        try encode(
+            rows, from: sources, appendingTo: &history, references: references, decoded: decoded, in: work, trace: nil)
     }
 
     func encode(
         _ rows: Matrix, from sources: [Matrix], appendingTo history: inout CompressedRows, references: ReferenceTable,
-        in work: CodecWorkspace, trace: CodingTrace?
+        decoded: Matrix? = nil, in work: CodecWorkspace, trace: CodingTrace?
     ) throws(CompressionError) {
         precondition(sources.count == self.sources && sources.allSatisfy { $0.rows == rows.rows }, "other sources")
         precondition(rows.columns == columns && work.columns == columns, "shapes do not fit")
@@ -44,6 +46,9 @@ extension LayerCodec {
             predict(sources, first..<first + count, in: work)
             try encodePiece(
                 rows.rows(first, count), appendingTo: &history, references: references, in: work, trace: part)
+            if let decoded {
+                restore(decoded.rows(first, count), position: history.count - count, of: history, in: work)
+            }
         }
     }
 
@@ -65,7 +70,7 @@ extension LayerCodec {
             task.layer = UnsafePointer(description)
             task.isa = work.instructions
             task.candidates = references.candidates
-            task.coefficients = UnsafePointer(work.coefficients(rows.rows, parameters.coefficients).base)
+            task.coefficients = work.coefficients(rows.rows, parameters.coefficients).base
             task.ld = parameters.coefficients
             task.position = start
             task.list = UnsafePointer(work.list)

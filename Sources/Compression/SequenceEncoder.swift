@@ -60,14 +60,12 @@ public final class SequenceEncoder {
     /// - Throws: ``CompressionError``; the sequence is of no use then.
     @discardableResult
     public func encode(layer: Int, _ rows: Matrix) throws(CompressionError) -> Matrix {
-        let codec = compressor.layers[layer], first = sequence.layers[layer].count
+        let codec = compressor.layers[layer]
         let sources = ring.sources(of: codec, rows: rows.rows)
-        try codec.encode(
-            rows, from: sources, appendingTo: &sequence.layers[layer], references: tables[layer], in: work)
         let decoded = try ring.next(layer: layer, rows: rows.rows)
-        try codec.decode(
-            first..<first + rows.rows, of: sequence.layers[layer], from: sources, references: tables[layer],
-            into: decoded, in: work)
+        try codec.encode(
+            rows, from: sources, appendingTo: &sequence.layers[layer], references: tables[layer], decoded: decoded,
+            in: work)
         return decoded
     }
 

@@ -91,7 +91,8 @@ struct ActiveSequence {
             tokens: output, text: text, finishReason: finishReason,
             logprobs: request.logprobs == nil ? nil : logprobs)
         return Generation(
-            choices: [choice], promptTokens: request.prompt.count, cachedTokens: (coded?.reused ?? 0) * (coded?.chain.segment ?? 0), outputTokens: outputTokens,
+            choices: [choice], promptTokens: request.prompt.count,
+            cachedTokens: (coded?.reused ?? 0) * (coded?.chain.segment ?? 0), outputTokens: outputTokens,
             prefillSeconds: prefillSeconds, decodeSeconds: decodeSeconds)
     }
 }

@@ -144,7 +144,8 @@ final class BatchEngine {
         var restores = scheduler.decodes ? 1 : .max
         for id in scheduler.runningIDs {
             do {
-                while let sequence = sequences[id], let key = sequence.nextSegment, !claimed.contains(key), restores > 0 {
+                while let sequence = sequences[id], let key = sequence.nextSegment, !claimed.contains(key), restores > 0
+                {
                     guard let source = try prompts.takeNext(&sequences[id]!) else { break }
                     if source == .store { restores -= 1 }
                     scheduler.advance(id, to: sequences[id]?.computedTokens ?? 0)

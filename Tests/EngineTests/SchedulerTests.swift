@@ -4,20 +4,38 @@ import Testing
 
 @testable import Engine
 
+/// Pages as the engine would hand them out.
+private struct Pages {
+    var free: Int
+    private(set) var held: [UInt64: Int] = [:]
+
+    init(_ free: Int) { self.free = free }
+
+    mutating func reserve(_ id: UInt64, tokens: Int) -> Int? {
+        let count = (tokens + 3) / 4
+        guard count <= free else { return nil }
+        free -= count
+        held[id] = count
+        return 0
+    }
+
+    mutating func release(_ id: UInt64) { free += held.removeValue(forKey: id) ?? 0 }
+}
+
 @Suite struct SchedulerTests {
     private let limits = Scheduler.Limits(sequences: 3, rows: 8, pageTokens: 4, pages: 10)
 
     @Test func decodingComesFirstAndPromptsFillTheRest() {
         var scheduler = Scheduler(limits: limits)
         scheduler.enqueue(1, promptTokens: 3, capacity: 6)
-        let admitted = scheduler.admit().map(\.id)
-        #expect(admitted == [1])
+        scheduler.admit { _, _ in 0 }
+        #expect(scheduler.runningIDs == [1])
         let first = scheduler.plan()
         #expect(first == [.init(id: 1, positions: 0..<3, choosesToken: true)])
         first.forEach { scheduler.complete($0) }
 
         scheduler.enqueue(2, promptTokens: 10, capacity: 12)
-        _ = scheduler.admit()
+        scheduler.admit { _, _ in 0 }
         let second = scheduler.plan()
         #expect(
             second == [
@@ -33,13 +51,14 @@ import Testing
         scheduler.enqueue(1, promptTokens: 20, capacity: 24)  // 6 pages
         scheduler.enqueue(2, promptTokens: 20, capacity: 24)  // 6 pages: must wait
         scheduler.enqueue(3, promptTokens: 1, capacity: 2)  // would fit, but came later
-        let admitted = scheduler.admit().map(\.id)
-        #expect(admitted == [1])
-        #expect(scheduler.freePages == 4)
+        var pages = Pages(10)
+        scheduler.admit { pages.reserve($0, tokens: $1) }
+        #expect(scheduler.runningIDs == [1] && pages.free == 4)
         let isRunning = scheduler.remove(1)
         #expect(isRunning)
-        let later = scheduler.admit().map(\.id)
-        #expect(later == [2, 3])
+        pages.release(1)
+        scheduler.admit { pages.reserve($0, tokens: $1) }
+        #expect(scheduler.runningIDs == [2, 3])
         let isKnown = scheduler.remove(99)
         #expect(!isKnown)
     }
@@ -59,7 +78,7 @@ import Testing
         var random = SplitMix64(seed: UInt64(seed), stream: 0)
         var scheduler = Scheduler(limits: limits)
         var computed: [UInt64: Int] = [:]
-        var held: [UInt64: Int] = [:]
+        var pages = Pages(limits.pages)
         var left: [UInt64: Int] = [:]
         var nextID: UInt64 = 0
         for step in 0..<200 {
@@ -71,12 +90,11 @@ import Testing
                 computed[nextID] = 0
                 left[nextID] = output
             }
-            for (id, pages) in scheduler.admit() { held[id] = pages }
-            #expect(held.values.reduce(0, +) + scheduler.freePages == limits.pages)
-            #expect(held.count <= limits.sequences)
+            scheduler.admit { pages.reserve($0, tokens: $1) }
+            #expect(scheduler.runningIDs.count == pages.held.count && pages.held.count <= limits.sequences)
             let work = scheduler.plan()
             #expect(work.reduce(0) { $0 + $1.positions.count } <= limits.rows)
-            #expect(work.isEmpty == held.isEmpty)
+            #expect(work.isEmpty == pages.held.isEmpty)
             for item in work {
                 #expect(computed[item.id] == item.positions.lowerBound)
                 computed[item.id] = item.positions.upperBound
@@ -85,21 +103,46 @@ import Testing
                 if left[item.id] == 0 {
                     let isRunning = scheduler.remove(item.id)
                     #expect(isRunning)
-                    held[item.id] = nil
+                    pages.release(item.id)
                 }
             }
         }
         while !scheduler.isEmpty {
-            for (id, pages) in scheduler.admit() { held[id] = pages }
+            scheduler.admit { pages.reserve($0, tokens: $1) }
             for item in scheduler.plan() {
                 scheduler.complete(item)
                 if item.choosesToken { left[item.id]! -= 1 }
                 if left[item.id] == 0 {
                     scheduler.remove(item.id)
-                    held[item.id] = nil
+                    pages.release(item.id)
                 }
             }
         }
-        #expect(scheduler.freePages == limits.pages)
+        #expect(pages.free == limits.pages)
+    }
+
+    @Test func segmentedPromptsAreTakenUpToASegmentsEnd() {
+        var limits = limits
+        limits.segmentTokens = 4
+        var scheduler = Scheduler(limits: limits)
+        scheduler.enqueue(1, promptTokens: 11, capacity: 12, segmented: 8)
+        scheduler.enqueue(2, promptTokens: 11, capacity: 12, segmented: 8)
+        scheduler.admit { id, _ in id == 2 ? 4 : 0 }
+        let first = scheduler.plan()
+        #expect(
+            first == [
+                .init(id: 1, positions: 0..<4, choosesToken: false),
+                .init(id: 2, positions: 4..<8, choosesToken: false),
+            ])
+        first.forEach { scheduler.complete($0) }
+        scheduler.advance(1, to: 8)
+        // What is left over belongs to no segment.
+        let last = scheduler.plan()
+        #expect(
+            last == [
+                .init(id: 1, positions: 8..<11, choosesToken: true),
+                .init(id: 2, positions: 8..<11, choosesToken: true),
+            ])
+        #expect(scheduler.plan(without: [1]).map(\.id) == [2])
     }
 }

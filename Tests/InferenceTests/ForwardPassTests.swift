@@ -61,12 +61,12 @@ import Testing
         #expect(pool.pageBytes == 2 * 2 * 2 * 64 * 16 * 2)
         let first = try #require(pool.allocate(6))
         #expect(pool.freePages == 4 && pool.allocate(5) == nil)
-        pool.free(Array(first[2..<4]))
+        pool.release(Array(first[2..<4]))
         let second = try #require(pool.allocate(6))
         #expect(pool.freePages == 0 && pool.allocate(1) == nil && pool.allocate(0) == [])
         let inUse = Set(first[..<2] + first[4...] + second)
         #expect(inUse.count == 10)
-        pool.free(Array(inUse))
+        pool.release(Array(inUse))
         #expect(pool.freePages == 10)
     }
 

@@ -119,7 +119,7 @@ typedef struct dkv_encode {
     const dkv_layer *layer;
     dkv_codec_isa isa;
     dkv_candidates candidates;
-    const float *coefficients;  // [rows][ld], in fine units
+    float *coefficients;     // [rows][ld], in fine units; become what decoding will give
     size_t ld;
     size_t position;         // of the first row
     const uint32_t *list;    // the rows to code: all references or none

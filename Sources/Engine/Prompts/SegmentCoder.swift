@@ -59,7 +59,7 @@ final class SegmentCoder {
         let first = encoder.sequence.count
         for layer in compressor.layers.indices {
             let decoded = try encoder.encode(layer: layer, rows.rows(layer: layer))
-            forward.store(decoded, layer: layer, position: first, pages: pages)
+            store(decoded, layer: layer, position: first, pages: pages)
         }
         return encoder.segment(first..<first + PromptCompression.segmentTokens)
     }
@@ -69,8 +69,16 @@ final class SegmentCoder {
         _ segment: CompressedSegment, with encoder: SequenceEncoder, pages: [PageID]
     ) throws(CompressionError) {
         let first = encoder.sequence.count
-        try encoder.append(segment) { [forward] layer, decoded in
-            forward.store(decoded, layer: layer, position: first, pages: pages)
+        try encoder.append(segment) { layer, decoded in
+            self.store(decoded, layer: layer, position: first, pages: pages)
+        }
+    }
+
+    /// Puts rows in the pages, as many at once as the forward pass has room for.
+    private func store(_ rows: Matrix, layer: Int, position: Int, pages: [PageID]) {
+        for first in stride(from: 0, to: rows.rows, by: forward.maxRows) {
+            let piece = rows.rows(first, min(forward.maxRows, rows.rows - first))
+            forward.store(piece, layer: layer, position: position + first, pages: pages)
         }
     }
 }

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CacheStore
+import Compression
+import Foundation
+import Kernels
+import Testing
+import Tokenization
+
+@testable import Engine
+
+/// The default model with a small codec, calibrated once for all tests.
+private struct CodedModel {
+    let test: TestModel
+    let compressor: Compressor
+    let fingerprint: CacheFingerprint
+
+    static let shared = Result { try CodedModel() }
+
+    private init() throws {
+        test = try TestModel.shared.get()
+        let path = #filePath.replacing(/Tests.*/, with: "Jobs/calibration-sample.txt")
+        let text = test.tokenizer.encode(try String(contentsOfFile: path, encoding: .utf8))
+        let calibration = Calibration(
+            model: test.model, modelDigest: "d", settings: CodecSettings(prototypes: 32), threads: test.threads)
+        compressor = try calibration.run([Array(text.prefix(2500))]) { _ in }.compressor
+        fingerprint = CacheFingerprint(weights: "w", tokenizer: "t", compressor: "c", rope: "r", segment: 256)
+    }
+
+    func engine(_ store: CacheStore? = nil, _ settings: EngineSettings = EngineSettings(kvBytes: 512 << 20)) throws
+        -> GenerationEngine
+    {
+        try GenerationEngine(
+            model: test.model, tokenizer: test.tokenizer, threads: test.threads, settings: settings,
+            compression: PromptCompression(compressor: compressor, fingerprint: fingerprint, store: store))
+    }
+
+    /// A document with a question after it.
+    func request(_ question: String, repeats: Int = 60, salt: [UInt8] = []) -> GenerationRequest {
+        let story = (0..<repeats).map { "On day \($0) the keeper counted \($0 * 37 % 91) ships and wrote it down. " }
+        var request = test.request(story.joined() + question, maxTokens: 12)
+        request.cacheSalt = salt
+        return request
+    }
+
+    func store(_ directory: String) throws -> CacheStore {
+        try CacheStore(directory: directory, settings: CacheSettings(freeFloor: 0))
+    }
+}
+
+/// Prompts that are coded: what they cost and that nothing else changes their texts.
+@Suite(.serialized) struct PromptCacheTests {
+    private let coded: CodedModel
+
+    init() throws { coded = try CodedModel.shared.get() }
+
+    private static func withDirectory<R>(_ body: (String) async throws -> R) async throws -> R {
+        let path = NSTemporaryDirectory() + "deltakv-engine-\(UUID().uuidString)"
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        return try await body(path)
+    }
+
+    /// Alone and fresh, one after another in one engine, all together, and after a restart with segments from the store.
+    @Test func textsAreTheSameHoweverTheyAreComputed() async throws {
+        let questions = ["How many ships on day 3?", "Who counted?", "What was written on day 12?", "When?"]
+        let requests =
+            questions.map { coded.request($0) } + [coded.request("Why?", repeats: 25), coded.request("?", repeats: 2)]
+        var fresh: [[TokenID]] = []
+        for request in requests {
+            let engine = try coded.engine()
+            let generation = try await engine.generate(request)
+            #expect(generation.cachedTokens == 0)
+            fresh.append(generation.tokens)
+            engine.stop()
+        }
+        try await Self.withDirectory { directory in
+            let engine = try coded.engine(coded.store(directory))
+            for (request, expected) in zip(requests, fresh) {
+                #expect(try await engine.generate(request).tokens == expected)
+            }
+            #expect(try await engine.generate(requests[1]).cachedTokens == (requests[1].prompt.count - 1) / 256 * 256)
+            engine.stop()
+            // Chunks are written behind.
+            let whole = (requests[0].prompt.count - 1) / 256
+            for _ in 0..<200 where try coded.store(directory).entries.count < whole {
+                try await Task.sleep(for: .milliseconds(50))
+            }
+            for settings in [
+                EngineSettings(kvBytes: 512 << 20),
+                EngineSettings(maxSequences: 3, rowsPerStep: 100, kvBytes: 128 << 20),
+            ] {
+                let together = try coded.engine(coded.store(directory), settings)
+                let results = try await withThrowingTaskGroup(of: (Int, Generation).self) { group in
+                    for (index, request) in requests.enumerated() {
+                        group.addTask { (index, try await together.generate(request)) }
+                    }
+                    return try await group.reduce(into: [Int: Generation]()) { $0[$1.0] = $1.1 }
+                }
+                for (index, expected) in fresh.enumerated() {
+                    #expect(results[index]?.tokens == expected)
+                    #expect(results[index]?.cachedTokens == (requests[index].prompt.count - 1) / 256 * 256)
+                }
+                together.stop()
+            }
+        }
+    }
+
+    @Test func sequencesThatBeginAlikeComputeTheBeginningOnce() async throws {
+        let engine = try coded.engine(), coded = coded
+        defer { engine.stop() }
+        let cached = try await withThrowingTaskGroup(of: Int.self) { group in
+            for index in 0..<5 {
+                group.addTask { try await engine.generate(coded.request("Question \(index)?")).cachedTokens }
+            }
+            return try await group.reduce(into: [Int]()) { $0.append($1) }
+        }
+        let whole = (coded.request("Question 0?").prompt.count - 1) / 256 * 256
+        #expect(cached.sorted() == [0, whole, whole, whole, whole])
+    }
+
+    @Test func anotherSaltFindsNothing() async throws {
+        try await Self.withDirectory { directory in
+            let engine = try coded.engine(coded.store(directory))
+            defer { engine.stop() }
+            let own = try await engine.generate(coded.request("Who?", salt: [1]))
+            let other = try await engine.generate(coded.request("Who?", salt: [2]))
+            #expect(own.cachedTokens == 0 && other.cachedTokens == 0 && own.tokens == other.tokens)
+        }
+    }
+
+    /// Room for one long prompt only: what others left behind makes way, also while sequences wait.
+    @Test func segmentsMakeWayForRunningSequences() async throws {
+        let tokens = coded.request("", repeats: 60).prompt.count + 128
+        let engine = try coded.engine(nil, EngineSettings(kvBytes: tokens * 12_600)), coded = coded
+        defer { engine.stop() }
+        let texts = try await withThrowingTaskGroup(of: (Int, [TokenID]).self) { group in
+            for index in 0..<4 {
+                group.addTask {
+                    let story = "Day \(index % 2): " + String(repeating: "The keeper counts ships again. ", count: 150)
+                    let request = coded.test.request(story, maxTokens: 8)
+                    return (index % 2, try await engine.generate(request).tokens)
+                }
+            }
+            return try await group.reduce(into: [[TokenID]](repeating: [], count: 2)) { texts, result in
+                #expect(texts[result.0].isEmpty || texts[result.0] == result.1)
+                texts[result.0] = result.1
+            }
+        }
+        #expect(texts.allSatisfy { !$0.isEmpty })
+    }
+
+    @Test func samplesAndCancellationLeaveNothingBehind() async throws {
+        let engine = try coded.engine(nil, EngineSettings(kvBytes: 64 << 20)), coded = coded
+        defer { engine.stop() }
+        var request = coded.request("Tell me.", repeats: 30)
+        request.samples = 3
+        request.sampling = SamplingParameters(temperature: 1, seed: 3)
+        let first = try await engine.generate(request)
+        let long = Task { try await engine.generate(coded.request("Go on.", repeats: 45)) }
+        try await Task.sleep(for: .milliseconds(200))
+        long.cancel()
+        _ = try? await long.value
+        let second = try await engine.generate(request)
+        #expect(first.choices.map(\.tokens) == second.choices.map(\.tokens))
+        #expect(second.cachedTokens > 0)
+    }
+}
