@@ -40,6 +40,11 @@ struct BenchCommand: AsyncParsableCommand {
             "Measure the tokenizer on a text file instead, on one core; - reads standard input.", valueName: "file"))
     var tokenize: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Measure the codec instead: a text file is computed, coded and brought back.", valueName: "file"))
+    var codec: String?
+
     @Flag(help: "One line of JSON for each workload, kernel or direction.")
     var json = false
 
@@ -50,6 +55,7 @@ struct BenchCommand: AsyncParsableCommand {
     func run() async throws {
         let settings = try await settings.load(more: [.kvPolicy: policy.policy])
         if kernels { return try benchKernels(settings) }
+        if let codec { return try benchCodec(settings, file: codec) }
         if let tokenize { return try benchTokenizer(settings, file: tokenize) }
         let loaded = try settings.loadModel(), engine = try await settings.startEngine(loaded)
         let configuration = loaded.model.configuration
@@ -72,11 +78,42 @@ struct BenchCommand: AsyncParsableCommand {
         }
     }
 
-    private func benchTokenizer(_ settings: Settings, file: String) throws {
+    private func text(_ file: String) throws -> String {
         let data = try file == "-" ? FileHandle.standardInput.readToEnd() : FileManager.default.contents(atPath: file)
         guard let text = data.flatMap({ String(validating: $0, as: UTF8.self) }), !text.isEmpty else {
             throw ValidationError("\(file) cannot be read, is empty or is not UTF-8: give a text file")
         }
+        return text
+    }
+
+    /// On the first tokens of a text, as many as fit a prompt of the model.
+    private func benchCodec(_ settings: Settings, file: String) throws {
+        let text = try text(file), loaded = try settings.loadModel()
+        let path = try ModelStore().path(of: settings.model)
+        let bench = try CodecBench(
+            model: loaded.model, compressor: ModelCompressors(path: path).transform(nil), threads: loaded.threads,
+            dataType: settings.engine.kvDataType)
+        let tokens = loaded.tokenizer.encode(text).prefix(loaded.model.configuration.contextLength - 1)
+        let lengths = Set([1024, 4096, 7168, tokens.count].filter { $0 <= tokens.count }).sorted()
+        // The first time pays for memory.
+        _ = try bench.measure(Array(tokens.prefix(512)))
+        for length in lengths {
+            let line = try bench.measure(Array(tokens.prefix(length)))
+            if json {
+                try printJSON(line)
+            } else {
+                print(
+                    """
+                    \(line.prompt) tokens: computed in \(line.prefillSeconds) s, coded in \(line.codingSeconds) s \
+                    (\(line.codingShare)), brought back in \(line.restoreSeconds) s, \(line.bytesPerToken) bytes a token \
+                    (\(line.share) of f16)
+                    """)
+            }
+        }
+    }
+
+    private func benchTokenizer(_ settings: Settings, file: String) throws {
+        let text = try text(file)
         let model = try ModelFile(path: ModelStore().path(of: settings.model))
         for row in try TokenizerBench(tokenizer: Tokenizer(model), text: text).rows() {
             if json {
