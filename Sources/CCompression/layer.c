@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "CCompression.h"
+#include "clones.h"
 
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
@@ -26,10 +27,10 @@ static size_t visible(const dkv_layer *layer, size_t position) {
     return layer->prototypes + dkv_references_before(layer, position);
 }
 
-static int limited(int value, int limit) { return value < -limit ? -limit : value > limit ? limit : value; }
+static inline int limited(int value, int limit) { return value < -limit ? -limit : value > limit ? limit : value; }
 
 /// Fine units to candidate units, to the nearest, halves away from zero.
-static int8_t to_unit(int fine) {
+static inline int8_t to_unit(int fine) {
     const int magnitude = (2 * (fine < 0 ? -fine : fine) + DKV_UNIT) / (2 * DKV_UNIT);
     return (int8_t)limited(fine < 0 ? -magnitude : magnitude, 127);
 }
@@ -47,7 +48,7 @@ size_t dkv_encode_scratch(const dkv_layer *layer, size_t candidates) {
 size_t dkv_encode_count(const dkv_encode *e) { return (e->count + DKV_SEARCH_ROWS - 1) / DKV_SEARCH_ROWS; }
 
 /// Rounds to whole fine units, ties to even.
-static void to_fine(const float *x, int32_t *fine, int8_t *units, size_t columns) {
+static inline void to_fine(const float *x, int32_t *fine, int8_t *units, size_t columns) {
     for (size_t i = 0; i < columns; i++) {
         float value = x[i] < -DKV_FINE_LIMIT ? -DKV_FINE_LIMIT : x[i];
         value = value > DKV_FINE_LIMIT ? DKV_FINE_LIMIT : value;
@@ -57,7 +58,7 @@ static void to_fine(const float *x, int32_t *fine, int8_t *units, size_t columns
 }
 
 /// Quantises what the prediction leaves; `q` gets zeros in columns that are not coded.
-static void quantise(const dkv_mode *mode, const int32_t *fine, const int8_t *a, const int8_t *b, int16_t *residual,
+static inline void quantise(const dkv_mode *mode, const int32_t *fine, const int8_t *a, const int8_t *b, int16_t *residual,
                      int16_t *q, size_t columns) {
     const int32_t factor = (65536 + mode->step - 1) / mode->step;
     for (size_t i = 0; i < columns; i++) {
@@ -70,7 +71,7 @@ static void quantise(const dkv_mode *mode, const int32_t *fine, const int8_t *a,
 }
 
 /// A row as its decoder will see it and, unless it is none, as a candidate.
-static void restore(const dkv_mode *mode, const int16_t *q, const int8_t *a, const int8_t *b, float *row,
+static inline void restore(const dkv_mode *mode, const int16_t *q, const int8_t *a, const int8_t *b, float *row,
                     int8_t *reference, size_t columns) {
     for (size_t i = 0; i < columns; i++) {
         const int magnitude = q[i] < 0 ? -q[i] : q[i];
@@ -82,7 +83,7 @@ static void restore(const dkv_mode *mode, const int16_t *q, const int8_t *a, con
     }
 }
 
-void dkv_encode_task(void *context, size_t index, size_t worker) {
+CLONED void dkv_encode_task(void *context, size_t index, size_t worker) {
     const dkv_encode *e = context;
     const dkv_layer *layer = e->layer;
     const size_t columns = layer->columns, start = index * DKV_SEARCH_ROWS;
@@ -154,7 +155,7 @@ static bool read_row(const dkv_decode *d, size_t position, int16_t *residual, ui
     return *a < limit && *b < limit;
 }
 
-static bool decode_reference(const dkv_decode *d, size_t position, int16_t *residual, int8_t *to) {
+static inline bool decode_reference(const dkv_decode *d, size_t position, int16_t *residual, int8_t *to) {
     const size_t columns = d->layer->columns;
     int8_t a[columns], b[columns];
     uint32_t first, second;
@@ -173,7 +174,7 @@ static bool candidate(const dkv_decode *d, uint32_t number, int16_t *residual, i
     return decode_reference(d, reference_position(d->layer, number - d->layer->prototypes), residual, to);
 }
 
-static bool decode_row(const dkv_decode *d, size_t position, int16_t *scratch, float *to) {
+static inline bool decode_row(const dkv_decode *d, size_t position, int16_t *scratch, float *to) {
     const size_t columns = d->layer->columns;
     int16_t *residual = scratch, *other = scratch + columns;
     int8_t a[columns], b[columns];
@@ -186,7 +187,7 @@ static bool decode_row(const dkv_decode *d, size_t position, int16_t *scratch, f
     return true;
 }
 
-void dkv_decode_task(void *context, size_t index, size_t worker) {
+CLONED void dkv_decode_task(void *context, size_t index, size_t worker) {
     const dkv_decode *d = context;
     int16_t *scratch = (int16_t *)(d->scratch + worker * d->scratch_size);
     for (size_t i = index * decode_rows; i < smaller(d->count, (index + 1) * decode_rows); i++) {

@@ -3,18 +3,19 @@
 #include <string.h>
 
 #include "CCompression.h"
+#include "clones.h"
 
 #pragma STDC FP_CONTRACT OFF
 
-void dkv_centre(const float *x, const float *mean, const float *scale, float *y, size_t columns) {
+CLONED void dkv_centre(const float *x, const float *mean, const float *scale, float *y, size_t columns) {
     for (size_t i = 0; i < columns; i++) y[i] = (x[i] - mean[i]) * scale[i];
 }
 
-void dkv_subtract(const float *x, const float *predicted, float *y, size_t columns) {
+CLONED void dkv_subtract(const float *x, const float *predicted, float *y, size_t columns) {
     for (size_t i = 0; i < columns; i++) y[i] = x[i] - predicted[i];
 }
 
-void dkv_add(float *y, const float *mean, size_t columns) {
+CLONED void dkv_add(float *y, const float *mean, size_t columns) {
     for (size_t i = 0; i < columns; i++) y[i] += mean[i];
 }
 
@@ -43,7 +44,7 @@ uint16_t dkv_to_half(float value) {
     return sign | (uint16_t)(half > 0x7bff ? 0x7bff : half);
 }
 
-bool dkv_finite(const float *x, size_t count) {
+CLONED bool dkv_finite(const float *x, size_t count) {
     uint32_t largest = 0;
     for (size_t i = 0; i < count; i++) {
         uint32_t bits;

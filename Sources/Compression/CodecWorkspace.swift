@@ -69,6 +69,18 @@ public final class CodecWorkspace {
         (afterFloats + (6 + rowLimit) * maxRows).assumingMemoryBound(to: Int8.self)
     }
 
+    /// Does something with each of some rows, on all threads.
+    func forEachRow(_ rows: Int, _ body: (Int) -> Void) {
+        let piece = 32
+        // Each row is one thread's, and all are done when this returns.
+        withoutActuallyEscaping(body) { body in
+            nonisolated(unsafe) let body = body
+            compute.pool.run(count: (rows + piece - 1) / piece) { index in
+                for row in index * piece..<min(rows, (index + 1) * piece) { body(row) }
+            }
+        }
+    }
+
     /// A row that was coded from a number of coefficients.
     func codedRow(_ row: Int, coefficients: Int) -> UnsafeBufferPointer<UInt8> {
         let end = coded + (row + 1) * dkv_row_limit(coefficients)

@@ -33,14 +33,14 @@ extension LayerCodec {
                 count, of: history, candidates: references?.candidates, to: coefficients.base, in: work)
             let piece = rows.rows(first, count)
             invert(piece, in: work)
-            for i in 0..<count { finish(piece[row: i], i, position: Int(work.list[i]), of: history, in: work) }
+            work.forEachRow(count) { finish(piece[row: $0], $0, position: Int(work.list[$0]), of: history, in: work) }
         }
     }
 
     /// Consecutive rows of which the workspace holds the decoded coefficients and the prediction from other layers.
     func restore(_ rows: Matrix, position: Int, of history: CompressedRows, in work: CodecWorkspace) {
         invert(rows, in: work)
-        for i in 0..<rows.rows { finish(rows[row: i], i, position: position + i, of: history, in: work) }
+        work.forEachRow(rows.rows) { finish(rows[row: $0], $0, position: position + $0, of: history, in: work) }
     }
 
     private func invert(_ rows: Matrix, in work: CodecWorkspace) {

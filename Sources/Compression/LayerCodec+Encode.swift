@@ -95,7 +95,7 @@ extension LayerCodec {
     /// The rows' coefficients in fine units, left in the workspace.
     private func transform(_ rows: Matrix, in work: CodecWorkspace) {
         let centred = work.centred(rows.rows)
-        for row in 0..<rows.rows {
+        work.forEachRow(rows.rows) { row in
             let to = centred.base + row * columns
             if prediction == nil {
                 to.update(from: rows.base + row * rows.stride, count: columns)
@@ -117,11 +117,11 @@ extension LayerCodec {
         parameters.sourceMean.withUnsafeBufferPointer { means in
             parameters.sourceScale.withUnsafeBufferPointer { scales in
                 guard let mean = means.baseAddress, let scale = scales.baseAddress else { return }
-                for (index, source) in sources.enumerated() {
-                    let at = index * columns
-                    for (to, row) in rows.enumerated() {
+                work.forEachRow(rows.count) { to in
+                    for (index, source) in sources.enumerated() {
+                        let at = index * columns
                         dkv_centre(
-                            source.base + row * source.stride, mean + at, scale + at,
+                            source.base + (rows.lowerBound + to) * source.stride, mean + at, scale + at,
                             centred.base + to * centred.stride + at, columns)
                     }
                 }

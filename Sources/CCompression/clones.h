@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// Functions that are compiled once more for each generation of processors; which one runs is decided when the program is
+// loaded. All arithmetic is elementwise or on integers, so that all give the same bits.
+#ifndef DELTAKV_CLONES_H
+#define DELTAKV_CLONES_H
+
+#if defined(__x86_64__)
+#define CLONED __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define CLONED
+#endif
+
+#endif
