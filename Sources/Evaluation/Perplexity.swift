@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import Compression
 import Inference
 import Kernels
 
@@ -31,10 +32,13 @@ public struct Perplexity: Sendable {
 
     /// Measures the first tokens of a text, each predicted from all before it.
     ///
-    /// - Throws: ``EvaluationError/contextTooShort(needed:limit:)``, ``EvaluationError/textTooShort(name:tokens:needed:)`` or
+    /// - Parameter compressor: Codes the text in segments, each predicted from the decoded ones before, as jobs do; nil for
+    ///   none.
+    /// - Throws: `CompressionError`, ``EvaluationError/contextTooShort(needed:limit:)``, ``EvaluationError/textTooShort(name:tokens:needed:)`` or
     ///   the model's error.
     public init(
-        of tokens: some Collection<Int32>, name: String, model: LanguageModel, dataType: KVDataType, threads: ThreadPool
+        of tokens: some Collection<Int32>, name: String, model: LanguageModel, dataType: KVDataType,
+        compressor: Compressor? = nil, threads: ThreadPool
     ) throws {
         let tokens = Array(tokens), limit = model.configuration.contextLength
         guard tokens.count > 1 else { throw EvaluationError.textTooShort(name: name, tokens: tokens.count, needed: 2) }
@@ -43,13 +47,21 @@ public struct Perplexity: Sendable {
         let pool = try KVPool(configuration: model.configuration, dataType: dataType, pageCount: count)
         guard let pages = pool.allocate(count) else { preconditionFailure("a new pool has all its pages") }
         let pass = try ForwardPass(model: model, pool: pool, threads: threads, maxRows: Self.chunk)
+        let coder = try compressor.map { try SegmentCoder(compressor: $0, forward: pass) }
+        let encoder = try coder?.encoder(after: []), rows = try coder?.buffer()
+        let capture = RowCapture(model.configuration)
+        if coder != nil { pass.tap = capture }
+        let chunk = coder == nil ? Self.chunk : SegmentCoder.tokens
         var loss = 0.0
-        for first in stride(from: 0, to: tokens.count - 1, by: Self.chunk) {
-            let piece = Array(tokens[first..<min(first + Self.chunk, tokens.count - 1)])
+        for first in stride(from: 0, to: tokens.count - 1, by: chunk) {
+            let piece = Array(tokens[first..<min(first + chunk, tokens.count - 1)])
             let segment = Segment(tokens: piece, position: first, pages: pages, wantsLogits: false)
+            if let rows { capture.spans = [.init(row: 0, count: piece.count, rows: rows, first: 0)] }
             try pass.runAll([segment]) { _, index, logits in
                 loss += Divergence.logSum(logits) - Double(logits[Int(tokens[first + index + 1])])
             }
+            guard piece.count == chunk, let coder, let encoder, let rows else { continue }
+            _ = try coder.code(rows, with: encoder, pages: pages)
         }
         self.tokens = tokens.count - 1
         self.loss = loss

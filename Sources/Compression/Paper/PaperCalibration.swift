@@ -76,7 +76,8 @@ public struct PaperCalibration {
     ) throws -> [Covariance] {
         let c = model.configuration, columns = 2 * c.kvHeads * c.headDimension
         let longest = texts.map(\.count).max() ?? 1, compute = Compute(pool: threads)
-        let capture = try RowCapture(configuration: c, tokens: longest)
+        let capture = RowCapture(c)
+        let kept = try SegmentRows(layers: c.layers, tokens: longest, columns: columns)
         let pool = try KVPool(
             configuration: c, dataType: .float16, pageCount: KVPool.pages(forTokens: longest))
         let pass = try ForwardPass(model: model, pool: pool, threads: threads, maxRows: 512)
@@ -88,13 +89,13 @@ public struct PaperCalibration {
         for text in texts {
             for first in stride(from: 0, to: text.count, by: pass.maxRows) {
                 let piece = Array(text[first..<min(text.count, first + pass.maxRows)])
-                capture.position = first
+                capture.spans = [.init(row: 0, count: piece.count, rows: kept, first: first)]
                 try pass.run([Segment(tokens: piece, position: first, pages: pages, wantsLogits: false)]) { _, _ in }
                 done += piece.count
                 progress(.tokens(done, of: tokens))
             }
             for layer in 0..<c.layers {
-                let rows = capture.rows(layer: layer).first(text.count)
+                let rows = kept.rows(layer: layer).first(text.count)
                 for row in 0..<rows.rows where !rows[row: row].allSatisfy(\.isFinite) {
                     throw CompressionError.nonFiniteRow(layer: layer)
                 }
@@ -131,32 +132,4 @@ public struct PaperCalibration {
         let held = values.suffix(count).reduce(0) { $0 + max(0, $1) } / energy
         return (PaperCheckpointWriter.Layer(down: down, up: up), held)
     }
-}
-
-/// Keeps the keys and values of one text, all layers.
-private final class RowCapture: LayerTap {
-    /// Where the rows of the running step go.
-    var position = 0
-    private let memory: ReservedMemory
-    private let tokens, columns, queries: Int
-
-    init(configuration c: ModelConfiguration, tokens: Int) throws(KernelError) {
-        self.tokens = tokens
-        columns = 2 * c.kvHeads * c.headDimension
-        queries = c.heads * c.headDimension
-        memory = try ReservedMemory(count: 4 * c.layers * tokens * columns)
-    }
-
-    func rows(layer: Int) -> Matrix {
-        Matrix(memory.floats(at: 4 * layer * tokens * columns), rows: tokens, columns: columns)
-    }
-
-    func projected(layer: Int, queryKeyValue: Matrix) {
-        let rows = rows(layer: layer)
-        for row in 0..<queryKeyValue.rows {
-            _ = rows[row: position + row].update(fromContentsOf: queryKeyValue[row: row][queries...])
-        }
-    }
-
-    func attend(layer: Int, rotated: Matrix, to attended: Matrix) -> Bool { false }
 }

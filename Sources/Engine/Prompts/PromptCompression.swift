@@ -18,7 +18,7 @@ public struct PromptCompression: Sendable {
     public var store: CacheStore?
 
     /// Tokens of a segment.
-    public static let segmentTokens = 256
+    public static let segmentTokens = SegmentCoder.tokens
 
     /// Compression with a model's codec.
     public init(compressor: Compressor, fingerprint: CacheFingerprint, store: CacheStore? = nil) {

@@ -40,7 +40,8 @@ struct DaemonCommand: AsyncParsableCommand {
 
     func run() async throws {
         let settings = try await settings.load(more: [
-            .workerMaxJobs: maxJobs, .workerLease: lease, .workerPoll: poll, .workerGrace: grace, .kvPolicy: policy.policy,
+            .workerMaxJobs: maxJobs, .workerLease: lease, .workerPoll: poll, .workerGrace: grace,
+            .kvPolicy: policy.policy,
         ])
         let showsProgress = drain && ProgressDisplay.isPossible
         var logger = Logger(label: "deltakv") { StreamLogHandler.standardError(label: $0) }

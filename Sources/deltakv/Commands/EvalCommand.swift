@@ -59,7 +59,7 @@ struct EvalCommand: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Only the perplexity of so many first tokens of each text, with weights and KV type as jobs use them.",
+            "Only the perplexity of so many first tokens of each text, with weights and KV type as jobs use them, and with --policy deltakv coded in segments as theirs are.",
             valueName: "n"))
     var perplexity: Int?
 
@@ -116,6 +116,11 @@ extension EvalCommand {
             let perplexity: Double
         }
         let settings = try await settings.load(), loaded = try settings.loadModel()
+        let isCoded = policy?.values == ["deltakv"]
+        guard isCoded || policy == nil else { throw ValidationError("--perplexity takes no policy but deltakv") }
+        let compressor =
+            try isCoded
+            ? ModelCompressors(path: ModelStore().path(of: settings.model)).transform(compressor) : nil
         var all = Perplexity()
         func show(_ name: String, _ figure: Perplexity) throws {
             let line = Line(text: name, tokens: figure.tokens, perplexity: figure.value)
@@ -126,7 +131,7 @@ extension EvalCommand {
         for (name, text) in texts {
             let figure = try Perplexity(
                 of: loaded.tokenizer.encode(text).prefix(tokens), name: name, model: loaded.model,
-                dataType: settings.engine.kvDataType, threads: loaded.threads)
+                dataType: settings.engine.kvDataType, compressor: compressor, threads: loaded.threads)
             try show(name, figure)
             all.merge(figure)
         }

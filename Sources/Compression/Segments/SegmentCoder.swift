@@ -1,48 +1,55 @@
 // SPDX-License-Identifier: Apache-2.0
-
-import Compression
 import Inference
 import Kernels
 
-/// Codes segments and puts their decoded rows in the place of the exact ones.
-final class SegmentCoder {
+/// Codes prompts in segments and puts their decoded rows in the place of the exact ones.
+///
+/// A segment is computed over the decoded rows of those before it, exactly within itself, and then coded: so a prompt's exact
+/// keys and values are never there as a whole, and a segment that was coded before may take the place of one computed now.
+/// One caller at a time.
+public final class SegmentCoder {
+    /// Tokens of a segment; segments begin at multiples of it.
+    public static let tokens = 256
+
     private let compressor: Compressor
     private let work: CodecWorkspace
     private let forward: ForwardPass
     /// Buffers that no sequence uses.
     private var idle: [SegmentRows] = []
 
-    init(compressor: Compressor, forward: ForwardPass) throws {
+    /// A coder for what a forward pass computes.
+    ///
+    /// - Throws: ``CompressionError``, ``CompressionError/degenerate(layer:reason:)`` if the model has another shape.
+    public init(compressor: Compressor, forward: ForwardPass) throws(CompressionError) {
         let c = forward.model.configuration
         guard compressor.layers.count == c.layers, compressor.columns == 2 * c.kvHeads * c.headDimension else {
-            throw GenerationError.invalidOption("the compressor was made for a model of another shape")
+            throw .degenerate(layer: 0, reason: "the model has another shape")
         }
         self.compressor = compressor
         self.forward = forward
         work = try CodecWorkspace(
-            columns: compressor.columns, compute: forward.compute, maxRows: PromptCompression.segmentTokens)
+            columns: compressor.columns, compute: forward.compute, maxRows: Self.tokens)
     }
 
     /// An encoder that stands after some segments.
-    func encoder(after segments: [CompressedSegment]) throws(CompressionError) -> SequenceEncoder {
+    ///
+    /// - Throws: ``CompressionError``.
+    public func encoder(after segments: [CompressedSegment]) throws(CompressionError) -> SequenceEncoder {
         let encoder = try SequenceEncoder(compressor, in: work)
         for segment in segments { try encoder.append(segment, body: nil) }
         return encoder
     }
 
     /// Room for a segment's rows.
-    func buffer() throws(CompressionError) -> SegmentRows {
+    ///
+    /// - Throws: ``CompressionError/kernel(_:)``.
+    public func buffer() throws(CompressionError) -> SegmentRows {
         if let rows = idle.popLast() { return rows }
-        do throws(KernelError) {
-            return try SegmentRows(
-                layers: compressor.layers.count, tokens: PromptCompression.segmentTokens, columns: compressor.columns)
-        } catch {
-            throw .kernel(error)
-        }
+        return try SegmentRows(layers: compressor.layers.count, tokens: Self.tokens, columns: compressor.columns)
     }
 
     /// Takes room back.
-    func recycle(_ rows: SegmentRows?) {
+    public func recycle(_ rows: SegmentRows?) {
         guard let rows, idle.count < 2 else { return }
         idle.append(rows)
     }
@@ -53,7 +60,8 @@ final class SegmentCoder {
     ///   - rows: The segment's rows.
     ///   - encoder: Stands before the segment, and then after it.
     ///   - pages: The sequence's.
-    func code(
+    /// - Throws: ``CompressionError``; the encoder is of no use then.
+    public func code(
         _ rows: SegmentRows, with encoder: SequenceEncoder, pages: [PageID]
     ) throws(CompressionError) -> CompressedSegment {
         let first = encoder.sequence.count
@@ -61,11 +69,13 @@ final class SegmentCoder {
             let decoded = try encoder.encode(layer: layer, rows.rows(layer: layer))
             store(decoded, layer: layer, position: first, pages: pages)
         }
-        return encoder.segment(first..<first + PromptCompression.segmentTokens)
+        return encoder.segment(first..<first + Self.tokens)
     }
 
     /// Decodes a segment into the pages.
-    func restore(
+    ///
+    /// - Throws: ``CompressionError``; the encoder is of no use then.
+    public func restore(
         _ segment: CompressedSegment, with encoder: SequenceEncoder, pages: [PageID]
     ) throws(CompressionError) {
         let first = encoder.sequence.count
