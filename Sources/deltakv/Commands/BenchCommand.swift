@@ -40,6 +40,9 @@ struct BenchCommand: AsyncParsableCommand {
             "Measure the tokenizer on a text file instead, on one core; - reads standard input.", valueName: "file"))
     var tokenize: String?
 
+    @Flag(help: "Measure writing and loading persisted caches instead, in a directory beside cache.directory.")
+    var cache = false
+
     @Flag(help: "One line of JSON for each workload, kernel or direction.")
     var json = false
 
@@ -50,6 +53,7 @@ struct BenchCommand: AsyncParsableCommand {
     func run() async throws {
         let settings = try await settings.load(more: [.kvPolicy: policy.policy])
         if kernels { return try benchKernels(settings) }
+        if cache { return try benchCache(settings) }
         if let tokenize { return try benchTokenizer(settings, file: tokenize) }
         let loaded = try settings.loadModel(), engine = try await settings.startEngine(loaded)
         let configuration = loaded.model.configuration
@@ -83,6 +87,19 @@ struct BenchCommand: AsyncParsableCommand {
                 try printJSON(row)
             } else {
                 print("\(row.direction): \(row.megabytesPerSecond) MB/s, \(row.bytes) bytes, \(row.tokens) tokens")
+            }
+        }
+    }
+
+    private func benchCache(_ settings: Settings) throws {
+        for row in try CacheBench(directory: settings.cache.directory).rows() {
+            if json {
+                try printJSON(row)
+            } else {
+                let kind = row.isEncrypted ? "encrypted" : "plain"
+                print(
+                    "\(row.operation), \(kind): \(row.chunks) chunks, \(row.bytes) bytes, \(row.median) ms, best \(row.best) ms"
+                )
             }
         }
     }
