@@ -61,8 +61,8 @@ let package = Package(
         .target(
             name: "Service",
             dependencies: [
-                "Compression", "Database", "Engine", "Inference", "JobQueue", "Kernels", "ModelFiles", "PostgreSQL",
-                "StructuredOutput", "Tokenization", "Yams",
+                "CacheStore", "Compression", "Database", "Engine", "Inference", "JobQueue", "Kernels", "ModelFiles",
+                "PostgreSQL", "StructuredOutput", "Tokenization", "Yams",
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -70,8 +70,8 @@ let package = Package(
         .executableTarget(
             name: "deltakv",
             dependencies: [
-                "Compression", "Database", "Engine", "Evaluation", "Inference", "JobQueue", "Kernels", "ModelFiles",
-                "PostgreSQL", "Service", "Tokenization",
+                "CacheStore", "Compression", "Database", "Engine", "Evaluation", "Inference", "JobQueue", "Kernels",
+                "ModelFiles", "PostgreSQL", "Service", "Tokenization",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -137,12 +137,16 @@ let package = Package(
         .testTarget(
             name: "ServiceTests",
             dependencies: [
-                "Compression", "Engine", "ModelFiles", "Service", "Tokenization",
+                "CacheSamples", "CacheStore", "Compression", "Database", "Engine", "JobQueue", "ModelFiles",
+                "PostgreSQL", "Service", "TestSupport", "Tokenization",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         .testTarget(
             name: "CommandTests",
-            dependencies: ["Database", "Evaluation", "PostgreSQL", "Service", "TestSupport", "deltakv"]),
+            dependencies: [
+                "CacheSamples", "CacheStore", "Database", "Evaluation", "PostgreSQL", "Service", "TestSupport",
+                "deltakv",
+            ]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -17,6 +17,9 @@ public struct CacheStatistics: Sendable, Equatable {
     /// Chunks that found no room, or no place in the queue of ``CacheWriter``, and were not written.
     public internal(set) var refused = 0
 
+    /// Nothing.
+    public init() {}
+
     mutating func count(_ miss: CacheMiss) { misses[miss, default: 0] += 1 }
 }
 
@@ -26,4 +29,13 @@ public struct CacheUse: Sendable, Equatable {
     public internal(set) var hits = 0
     /// Seconds of prefill saved by that.
     public internal(set) var secondsSaved = 0.0
+
+    /// No use.
+    public init() {}
+
+    /// Adds more of it.
+    public mutating func add(_ other: CacheUse) {
+        hits += other.hits
+        secondsSaved += other.secondsSaved
+    }
 }

@@ -104,8 +104,10 @@ extension CacheStore {
                 state.statistics.hits += 1
                 state.statistics.secondsSaved += chunk.prefillSeconds
                 state.statistics.bytesRead += chunk.fileBytes
-                state.uses[key, default: CacheUse()].hits += 1
-                state.uses[key, default: CacheUse()].secondsSaved += chunk.prefillSeconds
+                var use = CacheUse()
+                use.hits = 1
+                use.secondsSaved = chunk.prefillSeconds
+                state.uses[key, default: CacheUse()].add(use)
                 state.catalogue.touch(key, time)
             }
         }

@@ -66,6 +66,9 @@ public final class CacheStore: Sendable {
     /// Bytes of all files, as last seen by this process.
     public var bytes: Int { state.withLock { $0.catalogue.bytes } }
 
+    /// Bytes that may still be written on the file system, the floor included; nil where it does not say.
+    public var freeBytes: Int? { directory.freeBytes() }
+
     /// What this process has done.
     public var statistics: CacheStatistics { state.withLock { $0.statistics } }
 

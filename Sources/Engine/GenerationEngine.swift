@@ -28,6 +28,7 @@ public final class GenerationEngine: Sendable {
     }
 
     private let mailbox = Mutex(Mailbox())
+    private let compression: PromptCompression?
     private let wake = DispatchSemaphore(value: 0)
 
     /// Starts an engine on a model.
@@ -40,6 +41,7 @@ public final class GenerationEngine: Sendable {
         model: LanguageModel, tokenizer: Tokenizer, threads: ThreadPool, settings: EngineSettings = EngineSettings(),
         compression: PromptCompression? = nil
     ) throws {
+        self.compression = compression
         // Handed over to the thread below and never touched here again.
         nonisolated(unsafe) let batch = try BatchEngine(
             model: model, tokenizer: tokenizer, threads: threads, settings: settings, compression: compression)
@@ -94,6 +96,9 @@ public final class GenerationEngine: Sendable {
         mailbox.withLock { $0.isStopped = true }
         wake.signal()
     }
+
+    /// Waits until all segments that were coded so far are in the store.
+    public func flush() async { await compression?.writer?.flush() }
 
     private func submit(_ id: ID, _ request: GenerationRequest, _ caller: Caller) {
         let refusal: (any Error)? = mailbox.withLock { box in

@@ -59,6 +59,7 @@ public final class Daemon: ServiceLifecycle.Service {
             wake.yield()
         }
         runner.engine.stop()
+        await runner.engine.flush()
         try await worker.retire()
         logger.info("Done.", metadata: ["completed": "\(status.completed)", "failed": "\(status.failed)"])
     }

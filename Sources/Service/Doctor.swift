@@ -33,7 +33,7 @@ public struct Doctor: Sendable {
         }
     }
 
-    private let settings: Settings
+    let settings: Settings
 
     /// Examines what these settings need.
     public init(settings: Settings) {
@@ -42,7 +42,7 @@ public struct Doctor: Sendable {
 
     /// Looks at everything, in the order in which a newcomer would set it up.
     public func examine() async -> [Finding] {
-        [settingsInForce, processor, blas, memory, installation, model, await database(), await schema()]
+        [settingsInForce, processor, blas, memory, installation, model, cache, await database(), await schema()]
     }
 
     private var settingsInForce: Finding {
@@ -56,7 +56,9 @@ public struct Doctor: Sendable {
             kv.memory \(formatByteCount(engine.kvBytes)), kv.type \(engine.kvDataType), \
             kv.policy \(settings.kvPolicy), engine.max_sequences \(engine.maxSequences), engine.rows_per_step \(engine.rowsPerStep), \
             worker.max_jobs \(worker.maxJobs), worker.lease \(worker.lease), worker.poll \(worker.poll), \
-            worker.grace \(worker.grace)
+            worker.grace \(worker.grace), cache.directory \(settings.cache.directory), \
+            cache.budget \(formatByteCount(settings.cache.budget)), cache.ttl \(settings.cache.life ?? .zero), \
+            cache.free_floor \(formatByteCount(settings.cache.freeFloor))
             """)
     }
 

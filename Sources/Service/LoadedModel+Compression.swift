@@ -38,15 +38,17 @@ extension LoadedModel {
     ///
     /// - Parameters:
     ///   - path: The model's file.
+    ///   - keeps: Whether segments of prompts are kept in the cache directory.
     ///   - documents: The user's first documents, asked for only if a compressor is to be made.
-    /// - Throws: What ``CompressorProvider/compressor(for:path:documents:)`` and the engine throw.
+    /// - Throws: `CacheError`; what ``CompressorProvider/compressor(for:path:documents:)`` and the engine throw.
     public func engine(
-        _ settings: Settings, path: String, installation: Installation, logger: Logger,
+        _ settings: Settings, path: String, installation: Installation, keeps: Bool = true, logger: Logger,
         documents: () async throws -> [String] = { [] }
     ) async throws -> GenerationEngine {
         guard settings.kvPolicy == .deltakv else { return try engine(settings.engine) }
         let provider = CompressorProvider(sample: installation.calibrationSample, logger: logger)
         let compressor = try await provider.compressor(for: self, path: path, documents: documents)
-        return try engine(settings.engine, compression: compression(with: compressor, settings: settings, store: nil))
+        let store = keeps ? try settings.cache.open() : nil
+        return try engine(settings.engine, compression: compression(with: compressor, settings: settings, store: store))
     }
 }

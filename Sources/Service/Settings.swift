@@ -19,6 +19,8 @@ public struct Settings: Sendable {
     public var threads: Int
     /// How this daemon takes jobs.
     public var worker: WorkerSettings
+    /// Where persisted caches lie and how much of them is kept.
+    public var cache: CacheLocation
     /// The settings file that was read, if any.
     public var file: String?
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CacheStore
 import Configuration
 import Engine
 import Foundation
@@ -24,6 +25,10 @@ extension Settings {
         case workerLease = "worker.lease"
         case workerPoll = "worker.poll"
         case workerGrace = "worker.grace"
+        case cacheDirectory = "cache.directory"
+        case cacheBudget = "cache.budget"
+        case cacheLife = "cache.ttl"
+        case cacheFreeFloor = "cache.free_floor"
     }
 
     /// Puts the settings together.
@@ -56,8 +61,22 @@ extension Settings {
                 lease: try await reader.duration(.workerLease, default: .seconds(60), atLeast: .seconds(3)),
                 poll: try await reader.duration(.workerPoll, default: .seconds(2), atLeast: .milliseconds(10)),
                 grace: try await reader.duration(.workerGrace, default: .seconds(30), atLeast: .zero)),
+            cache: try await cache(reader, environment),
             file: file)
         return settings
+    }
+
+    private static func cache(
+        _ reader: SettingsReader, _ environment: [String: String]
+    ) async throws -> CacheLocation {
+        let defaults = CacheSettings()
+        let life = try await reader.duration(.cacheLife, default: defaults.life ?? .zero, atLeast: .zero)
+        return CacheLocation(
+            directory: try await reader.path(
+                .cacheDirectory, default: CacheLocation.defaultDirectory(environment: environment)),
+            budget: try await reader.bytes(.cacheBudget, default: defaults.budget),
+            life: life == .zero ? nil : life,
+            freeFloor: try await reader.bytes(.cacheFreeFloor, default: defaults.freeFloor))
     }
 
     private static func existingFile(named name: String?) throws -> String? {
@@ -132,6 +151,10 @@ private struct SettingsReader {
 
     func text(_ key: Settings.Key, default fallback: String) async throws -> String {
         try await value(key, default: fallback, expected: "a text that is not empty") { $0.isEmpty ? nil : $0 }
+    }
+
+    func path(_ key: Settings.Key, default fallback: String) async throws -> String {
+        try await value(key, default: fallback, expected: "an absolute path") { $0.hasPrefix("/") ? $0 : nil }
     }
 
     func int(_ key: Settings.Key, default fallback: Int, in range: ClosedRange<Int>) async throws -> Int {

@@ -18,14 +18,15 @@ struct DeltaKVCommand: AsyncParsableCommand {
         version: Version.current,
         subcommands: [
             DatabaseCommand.self, ModelCommand.self, CalibrateCommand.self, DaemonCommand.self, JobsCommand.self,
-            GenerateCommand.self,
-            EvalCommand.self, BenchCommand.self, DoctorCommand.self,
+            CacheCommand.self, GenerateCommand.self, EvalCommand.self, BenchCommand.self, DoctorCommand.self,
         ])
 
     /// Exit codes: 0 done, 1 failed, 2 wrong usage.
     static func main() async {
         // A reader that goes away (deltakv jobs list | head) is no reason to die by a signal without a word.
         signal(SIGPIPE, SIG_IGN)
+        // A limit on file sizes (ulimit -f) is an error of the write that meets it.
+        signal(SIGXFSZ, SIG_IGN)
         // Standard output is for results. Commands say themselves what they did; the daemon logs with a logger of its own.
         LoggingSystem.bootstrap { label in
             var handler = StreamLogHandler.standardError(label: label)

@@ -50,7 +50,7 @@ import Testing
 
     /// Headers with wrong numbers and a right checksum: no crash, no memory by what they say, and the right bytes or none.
     @Test func forgedHeadersDoNoHarm() throws {
-        let inputs = Self.setting("DELTAKV_FUZZ_INPUTS", default: 4000) / 4
+        let inputs = Self.setting("DELTAKV_FUZZ_INPUTS", default: 4000) / 2
         let folder = Folder(), document = SampleDocument(2, chunks: 1)
         let store = try CacheStore(directory: folder.path, settings: .roomy), chain = document.chain(in: store)
         try store.publish(document)

@@ -32,7 +32,7 @@ import Testing
         for entry in again.entries { #expect(again.verify(entry.key) == .sound) }
         #expect(again.statistics.hits == 5 && again.statistics.bytesRead == store.bytes)
         let uses = again.takeUses()
-        #expect(uses.count == 5 && uses.values.allSatisfy { $0 == CacheUse(hits: 1, secondsSaved: 1) })
+        #expect(uses.count == 5 && uses.values.allSatisfy { $0.hits == 1 && $0.secondsSaved == 1 })
         #expect(again.takeUses().isEmpty)
     }
 

@@ -43,7 +43,9 @@ import Testing
     @Test(arguments: [
         ("DELTAKV_WORKER_MAX_JOBS", "abc", "worker.max_jobs"), ("DELTAKV_WORKER_MAX_JOBS", "0", "worker.max_jobs"),
         ("DELTAKV_KV_MEMORY", "12 parsecs", "kv.memory"), ("DELTAKV_KV_TYPE", "f8", "kv.type"),
-        ("DELTAKV_KV_POLICY", "half", "kv.policy"),
+        ("DELTAKV_KV_POLICY", "half", "kv.policy"), ("DELTAKV_CACHE_DIRECTORY", "here", "cache.directory"),
+        ("DELTAKV_CACHE_BUDGET", "1", "cache.budget"), ("DELTAKV_CACHE_TTL", "later", "cache.ttl"),
+        ("DELTAKV_CACHE_FREE_FLOOR", "some", "cache.free_floor"),
         ("DELTAKV_WORKER_LEASE", "-3s", "worker.lease"),
     ])
     func aBadValueIsNamedWithItsSource(variable: String, value: String, key: String) async {
@@ -52,6 +54,18 @@ import Testing
         } throws: {
             "\($0)".contains(key) && "\($0)".contains(value) && "\($0)".contains("environment")
         }
+    }
+
+    @Test func theCacheIsSet() async throws {
+        let settings = try await Settings.load(
+            environment: [
+                "DELTAKV_CACHE_DIRECTORY": "/c", "DELTAKV_CACHE_BUDGET": "3GiB", "DELTAKV_CACHE_TTL": "0",
+                "DELTAKV_CACHE_FREE_FLOOR": "1GiB",
+            ])
+        #expect(
+            settings.cache == CacheLocation(directory: "/c", budget: 3 << 30, life: nil, freeFloor: 1 << 30))
+        let defaults = try await Settings.load(environment: ["XDG_CACHE_HOME": "/x"])
+        #expect(defaults.cache.directory == "/x/deltakv/chunks" && defaults.cache.life == .seconds(30 * 86400))
     }
 
     @Test func aFileThatIsNamedMustBeThere() async {

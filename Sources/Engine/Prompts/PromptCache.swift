@@ -10,7 +10,6 @@ final class PromptCache {
     private let pool: KVPool
     private let coder: SegmentCoder
     private let capture: RowCapture
-    private let writer: CacheWriter?
     private var index = PrefixIndex()
 
     /// A cache for the prompts that `forward` computes in pages of `pool`.
@@ -19,7 +18,6 @@ final class PromptCache {
         self.pool = pool
         coder = try SegmentCoder(compressor: compression.compressor, forward: forward)
         capture = RowCapture(forward.model.configuration)
-        writer = compression.store.map { CacheWriter(store: $0) }
         forward.tap = capture
     }
 
@@ -129,7 +127,7 @@ final class PromptCache {
         else { return }
         let encoder = try encoder(of: coded), segment = try coder.code(rows, with: encoder, pages: sequence.pages)
         sequence.coded?.encoder = encoder
-        writer?.submit(
+        compression.writer?.submit(
             segment.sections.enumerated().map { CacheSection(id: UInt32($0), bytes: $1) }, at: coded.done,
             of: coded.chain, prefillSeconds: coded.seconds, pins: coded.stored ?? [])
         sequence.coded?.seconds = 0

@@ -15,7 +15,9 @@ public struct PromptCompression: Sendable {
     /// Stands for the model, the codec and their settings in the keys of segments.
     public var fingerprint: CacheFingerprint
     /// Where segments are kept for later; nil to keep them in memory only.
-    public var store: CacheStore?
+    public let store: CacheStore?
+    /// Writes them, behind the computation.
+    let writer: CacheWriter?
 
     /// Tokens of a segment.
     public static let segmentTokens = SegmentCoder.tokens
@@ -25,5 +27,6 @@ public struct PromptCompression: Sendable {
         self.compressor = compressor
         self.fingerprint = fingerprint
         self.store = store
+        writer = store.map { CacheWriter(store: $0) }
     }
 }

@@ -45,6 +45,9 @@ struct BenchCommand: AsyncParsableCommand {
             "Measure the codec instead: a text file is computed, coded and brought back.", valueName: "file"))
     var codec: String?
 
+    @Flag(help: "Measure writing and loading persisted caches instead, in a directory beside cache.directory.")
+    var cache = false
+
     @Flag(help: "One line of JSON for each workload, kernel or direction.")
     var json = false
 
@@ -56,8 +59,9 @@ struct BenchCommand: AsyncParsableCommand {
         let settings = try await settings.load(more: [.kvPolicy: policy.policy])
         if kernels { return try benchKernels(settings) }
         if let codec { return try benchCodec(settings, file: codec) }
+        if cache { return try benchCache(settings) }
         if let tokenize { return try benchTokenizer(settings, file: tokenize) }
-        let loaded = try settings.loadModel(), engine = try await settings.startEngine(loaded)
+        let loaded = try settings.loadModel(), engine = try await settings.startEngine(loaded, keeps: false)
         let configuration = loaded.model.configuration
         defer { engine.stop() }
         let pageBytes = KVPool.pageBytes(configuration: configuration, dataType: settings.engine.kvDataType)
@@ -120,6 +124,19 @@ struct BenchCommand: AsyncParsableCommand {
                 try printJSON(row)
             } else {
                 print("\(row.direction): \(row.megabytesPerSecond) MB/s, \(row.bytes) bytes, \(row.tokens) tokens")
+            }
+        }
+    }
+
+    private func benchCache(_ settings: Settings) throws {
+        for row in try CacheBench(directory: settings.cache.directory).rows() {
+            if json {
+                try printJSON(row)
+            } else {
+                let kind = row.isEncrypted ? "encrypted" : "plain"
+                print(
+                    "\(row.operation), \(kind): \(row.chunks) chunks, \(row.bytes) bytes, \(row.median) ms, best \(row.best) ms"
+                )
             }
         }
     }

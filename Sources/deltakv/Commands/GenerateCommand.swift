@@ -34,12 +34,13 @@ struct GenerateCommand: AsyncParsableCommand {
         let request = try options.request(
             prompt: try tokens(of: text, for: loaded), defaultSeed: 0,
             constraints: ConstraintLibrary(loaded.tokenizer))
-        let engine = try await settings.startEngine(loaded)
+        let engine = try await settings.startEngine(loaded, keeps: true)
         defer { engine.stop() }
         let isList = request.samples > 1 || request.logprobs != nil
         let generation = try await engine.generate(request) { piece in
             if !isList { FileHandle.standardOutput.write(Data(piece.utf8)) }
         }
+        await engine.flush()
         print(ChoiceRecord.json(of: generation, tokenizer: loaded.tokenizer) ?? "")
     }
 

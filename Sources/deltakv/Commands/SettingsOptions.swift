@@ -58,11 +58,13 @@ struct PolicyOption: ParsableArguments {
 
 extension Settings {
     /// Starts the engine on the model that they name; says so if a compressor has to be made first.
-    func startEngine(_ loaded: LoadedModel) async throws -> GenerationEngine {
+    ///
+    /// - Parameter keeps: Whether segments of prompts are kept in the cache directory.
+    func startEngine(_ loaded: LoadedModel, keeps: Bool) async throws -> GenerationEngine {
         var logger = Logger(label: "deltakv") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = .notice
         return try await loaded.engine(
-            self, path: ModelStore().path(of: model), installation: Installation(), logger: logger)
+            self, path: ModelStore().path(of: model), installation: Installation(), keeps: keeps, logger: logger)
     }
 
     /// Loads the model that the settings name.
