@@ -124,7 +124,8 @@ let package = Package(
             ]),
         .testTarget(
             name: "CommandTests",
-            dependencies: ["Database", "Evaluation", "PostgreSQL", "Service", "TestSupport", "deltakv"]),
+            dependencies: ["Database", "Evaluation", "PostgreSQL", "Service", "TestSupport", "deltakv"],
+            exclude: ["Golden"]),
     ],
     swiftLanguageModes: [.v6]
 )
