@@ -121,7 +121,7 @@ let package = Package(
             dependencies: [
                 "Compression", "Engine", "ModelFiles", "Service", "Tokenization",
                 .product(name: "Logging", package: "swift-log"),
-            ]),
+            ], exclude: ["Golden"]),
         .testTarget(
             name: "CommandTests",
             dependencies: ["Database", "Evaluation", "PostgreSQL", "Service", "TestSupport", "deltakv"],
