@@ -140,13 +140,13 @@ let package = Package(
                 "CacheSamples", "CacheStore", "Compression", "Database", "Engine", "JobQueue", "ModelFiles",
                 "PostgreSQL", "Service", "TestSupport", "Tokenization",
                 .product(name: "Logging", package: "swift-log"),
-            ]),
+            ], exclude: ["Golden"]),
         .testTarget(
             name: "CommandTests",
             dependencies: [
                 "CacheSamples", "CacheStore", "Database", "Evaluation", "PostgreSQL", "Service", "TestSupport",
                 "deltakv",
-            ]),
+            ], exclude: ["Golden"]),
     ],
     swiftLanguageModes: [.v6]
 )

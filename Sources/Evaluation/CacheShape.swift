@@ -11,22 +11,26 @@ public struct CacheShape: Sendable, Equatable {
     public let kvHeads: Int
     /// Elements of a head.
     public let headDimension: Int
+    /// Of each layer, how many tokens a row attends to, itself among them; nil: to all before it.
+    public let windows: [Int?]
 
-    /// A shape.
-    public init(layers: Int, heads: Int, kvHeads: Int, headDimension: Int) {
+    /// A shape; without `windows` all layers attend to everything.
+    public init(layers: Int, heads: Int, kvHeads: Int, headDimension: Int, windows: [Int?]? = nil) {
         precondition(layers > 0 && kvHeads > 0 && headDimension > 0, "an empty cache")
         precondition(heads > 0 && heads % kvHeads == 0, "KV heads must divide query heads")
         self.layers = layers
         self.heads = heads
         self.kvHeads = kvHeads
         self.headDimension = headDimension
+        self.windows = windows ?? Array(repeating: nil, count: layers)
+        precondition(self.windows.count == layers, "a window for each layer")
     }
 
     /// The shape of a model's cache.
     public init(_ configuration: ModelConfiguration) {
         self.init(
             layers: configuration.layers, heads: configuration.heads, kvHeads: configuration.kvHeads,
-            headDimension: configuration.headDimension)
+            headDimension: configuration.headDimension, windows: configuration.attentionWindows)
     }
 
     /// Elements of the keys (or the values) of a token in a layer.

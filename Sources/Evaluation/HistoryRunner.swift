@@ -25,11 +25,8 @@ public final class HistoryRunner {
 
     /// A runner for one sequence of up to the model's context length.
     ///
-    /// - Throws: `InferenceError` if memory is refused, or the model has a sliding window: policies choose among all tokens.
+    /// - Throws: `InferenceError` if memory is refused.
     public init(model: LanguageModel, threads: ThreadPool) throws {
-        guard !model.configuration.hasSlidingWindow else {
-            throw InferenceError.unsupportedFeature("a sliding window, which policies of caches do not keep to")
-        }
         self.model = model
         self.threads = threads
         shape = CacheShape(model.configuration)

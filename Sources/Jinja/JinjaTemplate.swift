@@ -50,6 +50,8 @@ public indirect enum JinjaInput: Sendable {
     case list([JinjaInput])
     /// A dictionary in order; keys are texts of the program's own.
     case object([(key: String, value: JinjaInput)])
+    /// A dictionary from elsewhere, in order: its keys are marked like ``input(_:)``.
+    case inputObject([(key: String, value: JinjaInput)])
 }
 
 /// A part of a rendered text.

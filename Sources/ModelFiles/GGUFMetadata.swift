@@ -64,6 +64,11 @@ public struct GGUFMetadata: Sendable {
         try array(key, "an array of integers", where: \.isInteger, decode: decodeInt)
     }
 
+    /// The array of truth values under a key, nil where the key is absent.
+    public func boolsIfPresent(_ key: String) throws(GGUFError) -> [Bool]? {
+        try array(key, "an array of truth values", where: { $0 == .bool }, decode: decodeBool)
+    }
+
     /// The array of numbers under a key, in single precision.
     public func floats(_ key: String) throws(GGUFError) -> [Float] { try required(key, floatsIfPresent(key)) }
 

@@ -58,17 +58,30 @@ public struct HuggingFaceFolder: Sendable {
     /// The chat template in Jinja: `chat_template.jinja`, or the one in `tokenizer_config.json` (of several, that called
     /// `default`); nil where there is none.
     public func chatTemplate() throws(GGUFError) -> String? {
-        if Self.exists(path, "chat_template.jinja") {
-            let file = try MappedFile(path: path + "/chat_template.jinja")
-            guard let text = file.text(in: 0..<file.bytes.count) else {
-                throw GGUFError(path: file.path, reason: .malformed("the template is not UTF-8"))
-            }
-            return text
-        }
+        if let text = try text("chat_template.jinja") { return text }
+        if let template = try configuredTemplates()?.text { return template }
+        return try chatTemplate(named: "default")
+    }
+
+    /// The chat template of a name such as `tool_use`, in a file of its own or beside others; nil where there is none.
+    public func chatTemplate(named name: String) throws(GGUFError) -> String? {
+        if let text = try text("additional_chat_templates/\(name).jinja") { return text }
+        return try configuredTemplates()?.elements?.first { $0["name"]?.text == name }?["template"]?.text
+    }
+
+    private func configuredTemplates() throws(GGUFError) -> JSONValue? {
         guard Self.exists(path, "tokenizer_config.json") else { return nil }
-        let template = try Self.json(path, "tokenizer_config.json")["chat_template"]
-        return template?.text
-            ?? template?.elements?.first { $0["name"]?.text == "default" }?["template"]?.text
+        return try Self.json(path, "tokenizer_config.json")["chat_template"]
+    }
+
+    /// The text of a file, nil where there is no such file.
+    private func text(_ name: String) throws(GGUFError) -> String? {
+        guard Self.exists(path, name) else { return nil }
+        let file = try MappedFile(path: path + "/" + name)
+        guard let text = file.text(in: 0..<file.bytes.count) else {
+            throw GGUFError(path: file.path, reason: .malformed("the template is not UTF-8"))
+        }
+        return text
     }
 
     /// The names of the files that hold the weights, without repetition.

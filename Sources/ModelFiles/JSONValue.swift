@@ -4,7 +4,7 @@
 ///
 /// Members of objects keep their order and are told apart by their bytes: a vocabulary may hold two spellings of a letter
 /// that Swift's strings call equal.
-public indirect enum JSONValue: Sendable {
+public indirect enum JSONValue: Sendable, Equatable {
     /// `null`.
     case null
     /// `true` or `false`.
@@ -30,11 +30,17 @@ public indirect enum JSONValue: Sendable {
     }
 
     /// A key and its value.
-    public struct Member: Sendable {
+    public struct Member: Sendable, Equatable {
         /// The key.
         public let key: String
         /// The value.
         public let value: JSONValue
+
+        /// Makes a member.
+        public init(key: String, value: JSONValue) {
+            self.key = key
+            self.value = value
+        }
     }
 
     /// The first value under a key, nil where this is no object or has none. Looks at all members before it.

@@ -7,7 +7,7 @@ import Tokenization
 /// What a template or a job may say about sampling and limits. Absent values leave the choice to the other.
 ///
 /// The same names serve in a template's `options:` and in the `options` argument of `deltakv.submit`; they are vLLM's.
-public struct JobOptions: Sendable, Equatable, Codable {
+public struct JobOptions: Sendable, Equatable, Decodable {
     /// The most tokens to generate.
     public var maxTokens: Int?
     /// The least number of tokens to generate.
@@ -40,6 +40,10 @@ public struct JobOptions: Sendable, Equatable, Codable {
     public var logprobs: Int?
     /// A JSON schema that the output must satisfy, as text.
     public var jsonSchema: SchemaText?
+    /// The tools that the model's chat template is to tell it of.
+    public var tools: ToolList?
+    /// Further variables of the model's chat template.
+    public var templateSettings: TemplateSettings?
 
     enum CodingKeys: String, CodingKey, CaseIterable {
         case maxTokens = "max_tokens"
@@ -58,6 +62,8 @@ public struct JobOptions: Sendable, Equatable, Codable {
         case samples = "n"
         case logprobs
         case jsonSchema = "json_schema"
+        case tools
+        case templateSettings = "chat_template_kwargs"
     }
 
     static let defaultMaxTokens = 256
@@ -76,6 +82,8 @@ public struct JobOptions: Sendable, Equatable, Codable {
         func value<Value: Decodable>(_ key: CodingKeys, _ expected: String) throws -> Value? {
             do {
                 return try values.decodeIfPresent(Value.self, forKey: key)
+            } catch let fault as JobFault {
+                throw fault
             } catch {
                 throw JobFault(.invalidOptions, "option '\(key.rawValue)' must be \(expected)")
             }
@@ -96,6 +104,8 @@ public struct JobOptions: Sendable, Equatable, Codable {
         samples = try value(.samples, "a whole number")
         logprobs = try value(.logprobs, "a whole number")
         jsonSchema = try value(.jsonSchema, "a JSON schema, or a text that holds one")
+        tools = try value(.tools, "a list of tools, or a text that holds one")
+        templateSettings = try value(.templateSettings, "an object")
     }
 
     /// These options where they say something, others where they do not.
@@ -120,6 +130,8 @@ public struct JobOptions: Sendable, Equatable, Codable {
         take(\.samples)
         take(\.logprobs)
         take(\.jsonSchema)
+        take(\.tools)
+        take(\.templateSettings)
         return merged
     }
 }

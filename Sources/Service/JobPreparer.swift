@@ -73,14 +73,15 @@ public struct JobPreparer: Sendable {
         try options.validate()
         let messages =
             if let given = job.messages {
-                try Self.messages(json: given)
+                try ConversationReader.messages(json: given)
             } else {
                 try template.messages(document: job.document, variables: Self.variables(json: job.variables))
             }
         try checkSize(messages)
         let prompt: [TokenID]
         do {
-            prompt = try tokenizer.encode(try chatTemplate.render(messages, date: job.submittedAt))
+            let pieces = try chatTemplate.render(messages, options, date: job.submittedAt)
+            prompt = try tokenizer.encode(pieces)
         } catch let error as TokenizerError {
             throw JobFault(.chatTemplateFailed, error.description)
         } catch {
@@ -135,18 +136,6 @@ public struct JobPreparer: Sendable {
         }
     }
 
-    private static func messages(json: String) throws(JobFault) -> [ChatMessage] {
-        do {
-            let messages = try JSONDecoder().decode([JobTemplate.Message].self, from: Data(json.utf8))
-            guard messages.last?.role == .user else { throw TemplateError("the last message must be the user's") }
-            return messages.map { ChatMessage(role: $0.role, content: $0.content) }
-        } catch {
-            throw JobFault(
-                .invalidMessages,
-                "messages must be a JSON list such as [{\"role\": \"user\", \"content\": \"Hello\"}], the user's last")
-        }
-    }
-
     private static func variables(json: String) throws(JobFault) -> [String: String] {
         do {
             return try JSONDecoder().decode([String: String].self, from: Data(json.utf8))
@@ -154,5 +143,13 @@ public struct JobPreparer: Sendable {
             throw JobFault(
                 .invalidOptions, "variables must be a JSON object of texts such as {\"language\": \"French\"}")
         }
+    }
+}
+
+extension ChatTemplate {
+    /// Writes a conversation with the tools and settings of a job's options.
+    public func render(_ messages: [ChatMessage], _ options: JobOptions, date: Date = Date()) throws -> [PromptPiece] {
+        try render(
+            messages, tools: options.tools?.tools ?? [], settings: options.templateSettings?.members ?? [], date: date)
     }
 }

@@ -56,7 +56,8 @@ struct JobRunner: Sendable {
         let lease = job.lease
         defer { active.remove(lease.jobID) }
         do {
-            let request = try preparer.request(for: JobPreparer.Input(job))
+            var request = try preparer.request(for: JobPreparer.Input(job))
+            request.cacheSalt = Array(job.tenant.utf8)
             let generation = try await engine.generate(request, ticket: ticket) { _ in
                 if active.markDecoding(lease.jobID) { onDecoding() }
             }

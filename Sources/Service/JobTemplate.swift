@@ -19,7 +19,7 @@ public struct JobTemplate: Sendable, Equatable, Decodable {
         public init(from decoder: any Decoder) throws {
             let values = try decoder.container(keyedBy: CodingKeys.self)
             let name = try values.decode(String.self, forKey: .role)
-            guard let role = ChatMessage.Role(rawValue: name) else {
+            guard let role = ChatMessage.Role(rawValue: name), role != .tool else {
                 throw TemplateError("the role '\(name)' is not system, user or assistant")
             }
             self.role = role

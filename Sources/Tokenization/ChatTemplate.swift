@@ -7,6 +7,9 @@ import ModelFiles
 public struct ChatTemplate: Sendable {
     private let path: String
     private let template: JinjaTemplate
+    /// The template for conversations with tools, where it is another.
+    private let toolTemplate: JinjaTemplate?
+    private let takesTools: Bool
     /// The texts of special tokens by the names that templates know them under, such as `bos_token`.
     private let specialTokens: [String: String]
 
@@ -26,6 +29,7 @@ public struct ChatTemplate: Sendable {
     public init(file: GGUFFile) throws {
         try self.init(
             path: file.path, source: file.metadata.stringIfPresent("tokenizer.chat_template"),
+            toolSource: file.metadata.stringIfPresent("tokenizer.chat_template.tool_use"),
             specialTokens: try Self.specialTokens(of: file))
     }
 
@@ -34,15 +38,18 @@ public struct ChatTemplate: Sendable {
     /// - Throws: `TokenizerError.missingChatTemplate` or `.unsupportedChatTemplate`; `GGUFError` where a file is damaged.
     public init(folder: HuggingFaceFolder) throws {
         try self.init(
-            path: folder.path, source: folder.chatTemplate(), specialTokens: try folder.specialTokens())
+            path: folder.path, source: folder.chatTemplate(), toolSource: folder.chatTemplate(named: "tool_use"),
+            specialTokens: try folder.specialTokens())
     }
 
-    private init(path: String, source: String?, specialTokens: [String: String]) throws {
+    private init(path: String, source: String?, toolSource: String?, specialTokens: [String: String]) throws {
         guard let source else { throw TokenizerError.missingChatTemplate(path: path) }
         self.path = path
         self.specialTokens = specialTokens
+        takesTools = (toolSource ?? source).contains("tools")
         do {
             template = try JinjaTemplate(source)
+            toolTemplate = try toolSource.map { source throws(JinjaError) in try JinjaTemplate(source) }
         } catch {
             throw TokenizerError.unsupportedChatTemplate(path: path, reason: error.description)
         }
@@ -54,17 +61,24 @@ public struct ChatTemplate: Sendable {
     ///
     /// - Parameters:
     ///   - messages: The conversation.
+    ///   - tools: What the model may call, objects as OpenAI's API has them.
+    ///   - settings: Further variables of the template, such as `enable_thinking`.
     ///   - date: What a template that asks for the date is told, in UTC.
-    /// - Throws: `TokenizerError.chatTemplateFailed` where the template refuses the conversation or a limit is reached.
-    public func render(_ messages: [ChatMessage], date: Date = Date()) throws -> [PromptPiece] {
+    /// - Throws: `TokenizerError.chatTemplateFailed` where the template refuses the conversation, knows no tools though there
+    ///   are some, or reaches a limit.
+    public func render(
+        _ messages: [ChatMessage], tools: [JSONValue] = [], settings: [JSONValue.Member] = [], date: Date = Date()
+    ) throws -> [PromptPiece] {
+        guard tools.isEmpty || takesTools else {
+            throw TokenizerError.chatTemplateFailed(path: path, reason: "the model's chat template knows no tools")
+        }
         var variables = specialTokens.mapValues(JinjaInput.text)
-        variables["messages"] = .list(
-            messages.map { message in
-                .object([("role", .text(message.role.rawValue)), ("content", .input(message.content))])
-            })
+        for setting in settings { variables[setting.key] = JinjaInput(input: setting.value) }
+        variables["messages"] = .list(messages.map(\.jinja))
         variables["add_generation_prompt"] = .bool(true)
-        variables["tools"] = JinjaInput.none
+        variables["tools"] = tools.isEmpty ? JinjaInput.none : .list(tools.map(JinjaInput.init(input:)))
         variables["documents"] = JinjaInput.none
+        let template = tools.isEmpty ? template : toolTemplate ?? template
         do {
             let seconds = Int(exactly: date.timeIntervalSince1970.rounded(.down)) ?? 0
             let pieces = try template.render(variables, date: JinjaDate(secondsSince1970: seconds))

@@ -9,11 +9,13 @@
 /// - smollm: first each `\p{N}` is split off, then gpt-2 on what lies between
 /// - qwen2: `(?i:C)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
 /// - llama-bpe: as qwen2, with `\p{N}{1,3}`
+/// - tekken: see its scanner
 enum PreTokenizer: String, CaseIterable, Sendable {
     case gpt2 = "gpt-2"
     case smollm
     case qwen2
     case llamaBPE = "llama-bpe"
+    case tekken
 
     /// Calls `body` with the byte ranges of all words, in order. They cover the text without gaps.
     ///
@@ -36,6 +38,7 @@ enum PreTokenizer: String, CaseIterable, Sendable {
         case .smollm: reader.gpt2WordEnd(from: start, splitsNumbersOff: true)
         case .qwen2: reader.qwenWordEnd(from: start, digits: 1)
         case .llamaBPE: reader.qwenWordEnd(from: start, digits: 3)
+        case .tekken: reader.tekkenWordEnd(from: start)
         }
     }
 }
@@ -91,13 +94,13 @@ extension ScalarReader {
     }
 
     /// A run of white space: its end, where its last scalar starts, and the end of its last newline if it has one.
-    private struct Spaces {
+    struct Spaces {
         var end: Int
         var lastStart: Int
         var newlineEnd: Int?
     }
 
-    private func spaces(from start: Int) -> Spaces {
+    func spaces(from start: Int) -> Spaces {
         var run = Spaces(end: start, lastStart: start)
         while run.end < end {
             let (found, length) = scalar(at: run.end)
@@ -110,11 +113,11 @@ extension ScalarReader {
     }
 
     /// The end of `\s+(?!\S)|\s+`: before a word, the last space of several is left to the word.
-    private func spacesEnd(_ run: Spaces, from start: Int) -> Int {
+    func spacesEnd(_ run: Spaces, from start: Int) -> Int {
         run.end == end || run.lastStart == start ? run.end : run.lastStart
     }
 
-    private func isNewline(at offset: Int) -> Bool {
+    func isNewline(at offset: Int) -> Bool {
         text[offset] == Byte.newline || text[offset] == Byte.carriageReturn
     }
 

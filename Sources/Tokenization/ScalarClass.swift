@@ -38,6 +38,11 @@ enum ScalarClass: UInt8 {
             self = properties.isWhitespace ? .space : .other
             return
         }
-        if properties.age.map({ $0.major > Self.newestUnicode }) ?? true { self = .other }
+        if !Self.isKnown(scalar) { self = .other }
+    }
+
+    /// Whether the reference tokenizer's engine knows the character.
+    static func isKnown(_ scalar: Unicode.Scalar) -> Bool {
+        scalar.properties.age.map { $0.major <= newestUnicode } ?? false
     }
 }

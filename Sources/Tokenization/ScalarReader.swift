@@ -17,10 +17,23 @@ struct ScalarReader {
     }
 
     private func wideScalar(at offset: Int, first: UInt8) -> (class: ScalarClass, length: Int) {
+        let (value, length) = wideValue(at: offset, first: first)
+        return (value < ScalarClass.tableSize ? classes[value] : .other, length)
+    }
+
+    /// The value of the scalar at an offset and the number of its bytes.
+    @inline(__always)
+    func value(at offset: Int) -> (value: Int, length: Int) {
+        let first = text[offset]
+        return first < 0x80 ? (Int(first), 1) : wideValue(at: offset, first: first)
+    }
+
+    @inline(__always)
+    private func wideValue(at offset: Int, first: UInt8) -> (value: Int, length: Int) {
         let length = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4
         var value = Int(first) & (0x7f >> length)
         for index in 1..<length { value = value << 6 | Int(text[offset + index] & 0x3f) }
-        return (value < ScalarClass.tableSize ? classes[value] : .other, length)
+        return (value, length)
     }
 
     /// The end of the run of scalars of one class that starts at an offset; the offset itself where there is none.

@@ -9,7 +9,8 @@ public typealias TokenID = Int32
 ///
 /// Text never becomes a control token, whatever it contains: those come only from ``PromptPiece/control(_:)``.
 /// `decode(encode(text))` gives back the bytes of any text, except for bytes that the vocabulary cannot express
-/// (``unrepresentableBytes``), which are dropped, as the reference tokenizer does. To SentencePiece, U+2581 is a space.
+/// (``unrepresentableBytes``), which are dropped, as the reference tokenizer does. To SentencePiece, U+2581 is a space;
+/// qwen2's texts come back in normalisation form C.
 public struct Tokenizer: Sendable {
     /// The tokens at which generation ends: end of text, end of turn and the like.
     public let endOfGeneration: Set<TokenID>
@@ -77,7 +78,7 @@ public struct Tokenizer: Sendable {
         }
         endOfGeneration = Set(Self.endNames.compactMap { vocabulary.controlTokens[$0] } + definition.ends)
         beginningOfText = definition.beginning
-        controlTokenFinder = ControlTokenFinder(vocabulary.controlTokens)
+        controlTokenFinder = ControlTokenFinder(vocabulary.controlTokens, bounds: definition.bounds)
         self.vocabulary = vocabulary
     }
 
@@ -95,29 +96,19 @@ public struct Tokenizer: Sendable {
         return tokens
     }
 
-    /// The tokens of a prompt. Neighbouring texts are joined before they are split into words.
+    /// The tokens of a prompt. Neighbouring texts are joined before they are split into words; white space goes to a control token
+    /// beside it where the token's makers say so.
     ///
     /// - Throws: `TokenizerError.unknownControlToken`.
     public func encode(_ pieces: [PromptPiece]) throws -> [TokenID] {
         var merger = WordMerger(merges: encoder.merges)
         var tokens: [TokenID] = []
-        var text = ""
-        func append(_ token: TokenID) {
-            encode(text, isFirst: tokens.isEmpty, with: &merger, into: &tokens)
-            text = ""
-            tokens.append(token)
-        }
-        for piece in pieces {
-            switch piece {
-            case .text(let more): text += more
-            case .markup(let markup):
-                controlTokenFinder.forEachPart(of: markup, text: { text += $0 }, token: append)
-            case .control(let name):
-                guard let token = controlToken(named: name) else { throw TokenizerError.unknownControlToken(name) }
-                append(token)
-            }
-        }
-        encode(text, isFirst: tokens.isEmpty, with: &merger, into: &tokens)
+        controlTokenFinder.forEachPart(
+            of: try JoinedPrompt(pieces, vocabulary.controlTokens),
+            text: { text in
+                let isFirst = tokens.isEmpty
+                encode(String(decoding: text, as: UTF8.self), isFirst: isFirst, with: &merger, into: &tokens)
+            }, token: { tokens.append($0) })
         return tokens
     }
 

@@ -10,12 +10,14 @@ extension TokenizerDefinition {
         switch try keys.string("tokenizer.ggml.model") {
         case "gpt2":
             let name = try keys.string("tokenizer.ggml.pre")
-            guard let family = PreTokenizer(rawValue: name) else {
+            guard let family = PreTokenizer(rawValue: name) ?? Self.otherNames[name] else {
                 throw TokenizerError.unsupportedPreTokenizer(path: path, name: name)
             }
-            method = .byteLevel(family, wholeWords: family == .llamaBPE, composes: false)
+            let isLlama = family == .llamaBPE || family == .tekken
+            // The format has no key for it; qwen2's own tokenizer puts text in NFC.
+            method = .byteLevel(family, wholeWords: isLlama, composes: name == PreTokenizer.qwen2.rawValue)
             order = .listed(try Self.merges(keys.strings("tokenizer.ggml.merges"), path: path))
-            begins = family == .llamaBPE
+            begins = isLlama
         case "llama":
             guard try !(keys.boolIfPresent("tokenizer.ggml.remove_extra_whitespaces") ?? false) else {
                 throw TokenizerError.unsupportedModel(path: path, model: "SentencePiece that removes white space")
@@ -27,6 +29,8 @@ extension TokenizerDefinition {
         case let model: throw TokenizerError.unsupportedModel(path: path, model: model)
         }
         tokens = try Self.tokens(file)
+        // The format has no key for them.
+        bounds = [:]
         beginning =
             try keys.boolIfPresent("tokenizer.ggml.add_bos_token") ?? begins
             ? Self.tokenID(file, "tokenizer.ggml.bos_token_id", count: tokens.count) : nil
@@ -35,6 +39,11 @@ extension TokenizerDefinition {
             try Self.tokenID(file, "tokenizer.ggml.\($0)_token_id", count: count)
         }
     }
+
+    /// Names of families that split words as others do.
+    private static let otherNames: [String: PreTokenizer] = [
+        "llama3": .llamaBPE, "llama-v3": .llamaBPE, "deepseek-r1-qwen": .qwen2,
+    ]
 
     private static func tokens(_ file: GGUFFile) throws -> [(String, Vocabulary.Kind)] {
         let texts = try file.metadata.strings("tokenizer.ggml.tokens")

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import Foundation
 import ModelFiles
 
 /// Reads `tokenizer.json` of the `tokenizers` library: BPE models whose steps are those of a known family. Anything that
@@ -22,6 +23,7 @@ extension TokenizerDefinition {
             : .byteLevel(
                 try Self.family(json, path), wholeWords: wholeWords, composes: try Self.composes(json, path))
         tokens = try Self.tokens(json, model, path, hasBytes: isSentencePiece)
+        bounds = try Self.bounds(json, path, composes: Self.composesText(method))
         order = .listed(try Self.merges(model, path))
         beginning = try Self.beginning(json, path, count: tokens.count)
         let count = tokens.count
@@ -74,6 +76,30 @@ extension TokenizerDefinition {
         return tokens.map { $0 ?? ("", .unused) }
     }
 
+    /// What is special about the text around added tokens; their ids are in bounds.
+    private static func bounds(_ json: JSONValue, _ path: String, composes: Bool) throws -> [TokenID: TokenBounds] {
+        var all: [TokenID: TokenBounds] = [:]
+        for token in json["added_tokens"]?.elements ?? [] {
+            guard let id = token["id"]?.int.flatMap(TokenID.init(exactly:)) else { continue }
+            var bounds: TokenBounds = []
+            if token["lstrip"]?.bool == true { bounds.insert(.takesSpaceBefore) }
+            if token["rstrip"]?.bool == true { bounds.insert(.takesSpaceAfter) }
+            if token["single_word"]?.bool == true { bounds.insert(.isWord) }
+            if !bounds.isEmpty { all[id] = bounds }
+            // Such a token would be looked for in normalised text; of names that stay as they are, that is the same.
+            let name = token["content"]?.text ?? ""
+            guard composes, token["normalized"]?.bool == true else { continue }
+            guard name.precomposedStringWithCanonicalMapping.utf8.elementsEqual(name.utf8) else {
+                throw unsupported(path, "the added token “\(name)”, which the normaliser changes")
+            }
+        }
+        return all
+    }
+
+    private static func composesText(_ method: Method) -> Bool {
+        if case .byteLevel(_, _, let composes) = method { composes } else { false }
+    }
+
     private static func merges(_ model: JSONValue, _ path: String) throws -> [(Substring, Substring)] {
         let all = model["merges"]?.elements ?? []
         let lines = all.compactMap(\.text)
@@ -106,6 +132,8 @@ extension TokenizerDefinition {
             .qwen2,
         #"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#:
             .llamaBPE,
+        #"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"#:
+            .tekken,
     ]
 
     /// The family of the pre-tokenizer: a byte-level step, with its own expression or after a step that splits.

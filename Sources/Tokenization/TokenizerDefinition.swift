@@ -35,6 +35,8 @@ struct TokenizerDefinition {
     let method: Method
     let tokens: [(text: String, kind: Vocabulary.Kind)]
     let order: Order
+    /// What is special about the text around control tokens.
+    let bounds: [TokenID: TokenBounds]
     /// The token that stands in front of text without a template.
     let beginning: TokenID?
     /// Tokens that end a text, beside those known by their names.

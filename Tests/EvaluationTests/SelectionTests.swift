@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+import Foundation
+import Inference
 import Kernels
+import ModelFiles
 import Testing
 
 @testable import Evaluation
@@ -37,6 +40,52 @@ import Testing
             #expect(seen.insert(far).inserted)
         }
         #expect(try logits(HalfPolicy()) == logits(HalfPolicy()))
+    }
+
+    /// In layers with a sliding window a full budget is exact too, and a window's tokens are enough for it.
+    @Test(arguments: ["mistral-window-80", "qwen2-window-64"])
+    func windowsAreKeptTo(_ name: String) throws {
+        let path = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .appendingPathComponent("InferenceTests/Golden/architectures/\(name)").path
+        let model = try LanguageModel(ModelFile(path: path), form: .float32)
+        let window = try #require(model.configuration.attentionWindows.compactMap(\.self).first)
+        let runner = try HistoryRunner(model: model, threads: ThreadPool(threads: 2))
+        var random = SeededGenerator(seed: 4)
+        let history = 640, tokens = (0..<960).map { _ in Int32(random.below(64)) }
+        let recorder = try HistoryRecorder(shape: runner.shape, ends: [history])
+        var exact: [[Float]] = []
+        try runner.prefill(tokens[...], recorder: recorder, scored: [history..<960]) { exact.append(Array($1)) }
+        let past = recorder.history(of: tokens[..<history])
+        func distance(_ policy: any CachePolicy) throws -> Float {
+            try runner.install(policy.compress(past), of: past)
+            var found: [[Float]] = []
+            try runner.score(tokens[history...], position: history) { found.append(Array($1)) }
+            #expect(found.count == exact.count)
+            return zip(found.joined(), exact.joined()).reduce(0) { max($0, abs($1.0 - $1.1)) }
+        }
+        let all = TokenBudget.tokens(history)
+        for policy: any CachePolicy in [
+            StreamingPolicy(budget: all), SnapKVPolicy(budget: all), QuestPolicy(budget: all),
+            OmniKVPolicy(budget: all),
+        ] {
+            #expect(try distance(policy) < 1e-3, "\(policy.name)")
+        }
+        // Where all layers slide, nothing before the window counts.
+        let inWindow = try distance(StreamingPolicy(budget: .tokens(window + ExactEnds().sinks)))
+        if model.configuration.attentionWindows.allSatisfy({ $0 != nil }) {
+            #expect(inWindow < 1e-3)
+        } else {
+            #expect(inWindow > 0.01)
+        }
+        // Continuations that do not see each other.
+        var apart: [[Float]] = []
+        try runner.install(StreamingPolicy(budget: all).compress(past), of: past)
+        try runner.scoreApart([tokens[history..<700], tokens[history..<690]], position: history) {
+            apart.append(Array($2))
+        }
+        let wanted = exact[..<60] + exact[..<50]
+        #expect(apart.count == wanted.count)
+        #expect(zip(apart.joined(), wanted.joined()).allSatisfy { abs($0 - $1) < 1e-3 })
     }
 
     /// What is stored from a recording is what the model had computed.

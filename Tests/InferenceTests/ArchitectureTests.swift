@@ -10,9 +10,10 @@ import Testing
 @Suite struct ArchitectureTests {
     private static let files = [
         "llama-linear-80", "llama-llama3-64", "llama-256", "qwen2-yarn-96", "qwen3-128", "qwen3-yarn-64",
+        "mistral-window-80", "qwen2-window-64",
     ]
     private static let folders =
-        files + ["llama-2-16", "smollm2-64", "mistral-window-80", "qwen2-window-64"]
+        files + ["llama-2-16", "smollm2-64"]
     private static let all = files.map { $0 + ".gguf" } + folders
 
     /// A model, a folder or a GGUF file, and what transformers computed for it.
@@ -68,6 +69,8 @@ import Testing
         let (mistral, golden) = try load("mistral-window-80"), (qwen, _) = try load("qwen2-window-64")
         #expect(mistral.configuration.attentionWindows == [300, 300])
         #expect(qwen.configuration.attentionWindows == [nil, 65, 65])
+        #expect(try load("mistral-window-80.gguf").0.configuration.attentionWindows == [300, 300])
+        #expect(try load("qwen2-window-64.gguf").0.configuration.attentionWindows == [nil, 65, 65])
         #expect(try load("llama-256").0.configuration.hasSlidingWindow == false)
         #expect(largestDifference(golden.logits.suffix(400), try fullAttention("mistral-window-80").suffix(400)) > 0.1)
     }

@@ -88,6 +88,17 @@ import Testing
         }
     }
 
+    @Test func slidingLayersAreThoseOfThePattern() throws {
+        func windows(_ pattern: UInt32?, _ window: UInt32 = 100) throws -> [Int?] {
+            var model = TinyModel()
+            model.metadata["llama.attention.sliding_window"] = .int(window)
+            model.metadata["llama.attention.sliding_window_pattern"] = pattern.map(TinyModel.Value.int)
+            return try model.load().configuration.attentionWindows
+        }
+        #expect(try windows(nil) == [100, 100] && windows(0) == [100, 100] && windows(3) == [100, 100])
+        #expect(try windows(2) == [100, nil] && windows(1) == [nil, nil] && windows(2, 256) == [nil, nil])
+    }
+
     @Test func rotaryScalings() {
         #expect(error { $0.metadata["llama.rope.scaling.factor"] = .float(4) } == nil)
         #expect(error { $0.metadata["llama.attention.sliding_window"] = .int(256) } == nil)

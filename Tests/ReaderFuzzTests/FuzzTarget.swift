@@ -33,6 +33,7 @@ struct FuzzTarget: Sendable, CustomTestStringConvertible {
         },
         words: [
             "general.architecture", "tokenizer.ggml.tokens", "split.count", "llama.block_count", "blk.0.attn_q.weight",
+            "llama.attention.sliding_window_pattern", "general.sampling.temp", "tekken", "deepseek-r1-qwen",
         ],
         read: { input in
             let file = try GGUFFile(path: input.path)
@@ -43,6 +44,7 @@ struct FuzzTarget: Sendable, CustomTestStringConvertible {
                 _ = try? file.metadata.bool(key)
                 _ = try? file.metadata.strings(key)
                 _ = try? file.metadata.ints(key)
+                _ = try? file.metadata.boolsIfPresent(key)
                 _ = try? file.metadata.floats(key)
             }
             for tensor in file.tensors { _ = try? tensor.dequantized() }
@@ -66,6 +68,7 @@ struct FuzzTarget: Sendable, CustomTestStringConvertible {
         name: "tokenizer.json", seeds: { [SmallFiles.byteLevelJSON, SmallFiles.sentencePieceJSON] },
         words: json + [
             "\"added_tokens\":", "\"Metaspace\"", "\"id\":99999999", "\"\\ud800\"", "\"<0x41>\":", "\"merges\":",
+            "\"lstrip\":true", "\"rstrip\":true", "\"single_word\":true", "\"normalized\":true",
         ],
         names: ["tokenizer.json"], fixed: { ["config.json": Data("{}".utf8), "model.safetensors": noTensors] },
         read: { input in
@@ -103,6 +106,8 @@ struct FuzzTarget: Sendable, CustomTestStringConvertible {
 
     private static func tryTokenizer(_ make: () throws -> Tokenizer) {
         guard let tokenizer = try? make() else { return }
+        // Names of control tokens in what a template says, at its ends and inside of words.
+        _ = try? tokenizer.encode([.text("é "), .markup("<s> \n<|end|>x <|end|>"), .text("_ "), .markup("<|end|>")])
         _ = tokenizer.decode(tokenizer.encode("Some text, 42 words — naïve 漢字 🙂 don't  \n"))
     }
 }

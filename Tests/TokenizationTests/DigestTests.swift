@@ -41,7 +41,7 @@ import Testing
         }
     }
 
-    @Test(arguments: ["gpt-2", "smollm", "qwen2", "llama-3", "llama-2", "default", "sentencepiece"])
+    @Test(arguments: ["gpt-2", "smollm", "qwen2", "llama-3", "llama-2", "tekken", "default", "sentencepiece"])
     func tokensOfFiftyThousandLinesAgree(_ name: String) throws {
         let rows = String(decoding: try goldenData("digests.txt"), as: UTF8.self).split(separator: "\n")
         let row = try #require(rows.map { $0.split(separator: " ") }.first { $0[0] == name })

@@ -8,7 +8,7 @@ import Testing
 
 /// `tokenizer.json` of each family against the `tokenizers` library; Golden/make_tokenizer_json.py trained them.
 @Suite struct TokenizerJSONTests {
-    private static let families = ["gpt-2", "smollm", "qwen2", "llama-3", "llama-2"]
+    private static let families = ["gpt-2", "smollm", "qwen2", "llama-3", "llama-2", "tekken"]
 
     /// A folder of a model without weights.
     private func folder<Result>(_ tokenizer: Data, _ body: (HuggingFaceFolder) throws -> Result) throws -> Result {

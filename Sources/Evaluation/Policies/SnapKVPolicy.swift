@@ -49,7 +49,7 @@ private final class AttendedTokens: TokenSelector, @unchecked Sendable {
         let shape = history.shape, queries = history.lastQueries(layer: layer)
         precondition(queries.rows > 0, "the history's last queries were not recorded")
         kept[layer] = (0..<shape.kvHeads).map { head in
-            let scores = Self.smoothed(votes(head, queries, rows))
+            let scores = Self.smoothed(votes(layer, head, queries, rows))
             let picks = TopScores.positions(of: Array(scores[middle]), count: picked).map {
                 Int32(middle.lowerBound + $0)
             }
@@ -57,8 +57,8 @@ private final class AttendedTokens: TokenSelector, @unchecked Sendable {
         }
     }
 
-    /// The attention that each token gets from the last queries of a KV head, each seeing what is before it.
-    private func votes(_ head: Int, _ queries: Matrix, _ rows: Matrix) -> [Float] {
+    /// The attention that each token gets from the last queries of a KV head, each seeing what is before it and in its window.
+    private func votes(_ layer: Int, _ head: Int, _ queries: Matrix, _ rows: Matrix) -> [Float] {
         let shape = history.shape, group = shape.heads / shape.kvHeads
         let gathered = GatheredAttention(group: group, headDimension: shape.headDimension)
         let tokens = (0..<Int32(rows.rows)).map { $0 }
@@ -67,7 +67,8 @@ private final class AttendedTokens: TokenSelector, @unchecked Sendable {
         var output = [Float](repeating: 0, count: group * shape.headDimension)
         for row in 0..<queries.rows {
             let seen = rows.rows - queries.rows + row + 1
-            tokens[..<seen].withUnsafeBufferPointer { tokens in
+            let first = shape.windows[layer].map { max(0, seen - $0) } ?? 0
+            tokens[first..<seen].withUnsafeBufferPointer { tokens in
                 guard let base = queries[row: row].baseAddress else { return }
                 gathered.attend(
                     queries: base + head * group * shape.headDimension, rows: rows,
@@ -75,7 +76,7 @@ private final class AttendedTokens: TokenSelector, @unchecked Sendable {
                     tokens: tokens, probabilities: &probabilities, output: &output)
             }
             for member in 0..<group {
-                for token in 0..<seen { votes[token] += probabilities[member * seen + token] }
+                for token in first..<seen { votes[token] += probabilities[member * (seen - first) + token - first] }
             }
         }
         return votes

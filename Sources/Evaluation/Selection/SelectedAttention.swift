@@ -3,6 +3,7 @@ import Inference
 import Kernels
 
 /// Attention over the tokens of a history that a selector chooses, and over all later tokens, in place of a forward pass's own.
+/// In layers with a sliding window only what is inside of it counts, whatever is chosen.
 final class SelectedAttention: LayerTap {
     /// Rows of a step that belong to one sequence.
     struct Span {
@@ -73,17 +74,31 @@ final class SelectedAttention: LayerTap {
         return true
     }
 
+    /// Probabilities with zeros for what was chosen and lies before the window.
+    private func spread(_ probabilities: UnsafePointer<Float>, count: Int, hidden: Int) -> [Float] {
+        (0..<gathered.group).flatMap { member in
+            Array(repeating: 0, count: hidden)
+                + UnsafeBufferPointer(start: probabilities + member * count, count: count)
+        }
+    }
+
     private func compute(
         layer: Int, row: Int, own: ClosedRange<Int>, queries: UnsafeMutableBufferPointer<Float>, rows: Matrix,
         to output: UnsafeMutableBufferPointer<Float>
     ) {
         let size = gathered.group * shape.headDimension
         guard let queries = queries.baseAddress, let output = output.baseAddress else { return }
+        // How far back the row sees, in the history and among later tokens.
+        let first = shape.windows[layer].map { history + own.upperBound - own.lowerBound - $0 + 1 } ?? 0
+        let later = max(own.lowerBound, own.lowerBound + first - history)...own.upperBound
         var tokens: [Int32] = [], probabilities: [Float] = []
         for head in 0..<shape.kvHeads {
             tokens.removeAll(keepingCapacity: true)
             selector.select(layer: layer, row: row, kvHead: head, queries: queries + head * size, into: &tokens)
-            tokens += own.lazy.map { Int32($0) }
+            let chosen = tokens.count
+            if first > 0 { tokens.removeFirst(tokens.firstIndex { $0 >= first } ?? chosen) }
+            let hidden = chosen - tokens.count
+            tokens += later.lazy.map { Int32($0) }
             let needed = gathered.group * tokens.count
             if probabilities.count < needed { probabilities = Array(repeating: 0, count: needed) }
             tokens.withUnsafeBufferPointer { tokens in
@@ -93,7 +108,14 @@ final class SelectedAttention: LayerTap {
                         queries: queries + head * size, rows: rows, keyColumn: head * shape.headDimension,
                         valueColumn: shape.keyWidth + head * shape.headDimension, tokens: tokens, probabilities: base,
                         output: output + head * size)
-                    selector.attended(layer: layer, row: row, kvHead: head, probabilities: base, stride: tokens.count)
+                    if hidden == 0 {
+                        selector.attended(
+                            layer: layer, row: row, kvHead: head, probabilities: base, stride: tokens.count)
+                    } else {
+                        let spread = spread(base, count: tokens.count, hidden: hidden)
+                        selector.attended(
+                            layer: layer, row: row, kvHead: head, probabilities: spread, stride: hidden + tokens.count)
+                    }
                 }
             }
         }

@@ -79,7 +79,8 @@ extension ModelConfiguration {
         return embedding.shape[1]
     }
 
-    /// Llama's (Mistral's) window holds in all layers; which layers of another family's slide, the format does not say.
+    /// Which layers slide is said by a pattern; without one llama's (Mistral's) window holds in all, and of another family's
+    /// model it is not known.
     private static func windows(
         _ keys: GGUFMetadata, _ architecture: Architecture, contextLength: Int, layers: Int
     ) throws -> [Int?] {
@@ -88,10 +89,31 @@ extension ModelConfiguration {
         guard window >= 0 else {
             throw InferenceError.invalidConfiguration(key: key, reason: "\(window) is negative")
         }
-        let windows = windows(window == 0 ? nil : window, contextLength: contextLength, layers: layers)
-        guard architecture == .llama || windows.allSatisfy({ $0 == nil }) else {
-            throw InferenceError.unsupportedFeature("a sliding window in some layers (\(key))")
+        let slides = try slidingLayers(keys, key + "_pattern", layers: layers)
+        let windows = windows(window == 0 ? nil : window, contextLength: contextLength, layers: layers) {
+            slides?[$0] ?? true
+        }
+        guard architecture == .llama || slides != nil || windows.allSatisfy({ $0 == nil }) else {
+            throw InferenceError.unsupportedFeature(
+                "a sliding window in layers that its file does not name (\(key) without \(key)_pattern)")
         }
         return windows
+    }
+
+    /// Which layers slide: a truth value for each, or a number n, of which every n-th layer does not, as in llama.cpp; nil where
+    /// the file does not say.
+    private static func slidingLayers(_ keys: GGUFMetadata, _ key: String, layers: Int) throws -> [Bool]? {
+        if let period = try? keys.intIfPresent(key) {
+            guard period >= 0 else {
+                throw InferenceError.invalidConfiguration(key: key, reason: "\(period) is negative")
+            }
+            return (0..<layers).map { period == 0 || $0 % period < period - 1 }
+        }
+        guard let flags = try keys.boolsIfPresent(key) else { return nil }
+        guard flags.count == layers else {
+            throw InferenceError.invalidConfiguration(
+                key: key, reason: "it has \(flags.count) values for \(layers) layers")
+        }
+        return flags
     }
 }

@@ -30,6 +30,9 @@ enum Value: Sendable {
         case .list(let items): self = .list(items.map(Value.init))
         case .object(let members):
             self = .dictionary(ValueDictionary(members.map { (.string($0.key), Value($0.value)) }))
+        case .inputObject(let members):
+            self = .dictionary(
+                ValueDictionary(members.map { (.text(MarkedText($0.key, isInput: true)), Value($0.value)) }))
         }
     }
 

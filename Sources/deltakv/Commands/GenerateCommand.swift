@@ -32,7 +32,7 @@ struct GenerateCommand: AsyncParsableCommand {
         let loaded = try settings.loadModel()
         let options = try sampling.jobOptions(advised: loaded.advised)
         let request = try options.request(
-            prompt: try tokens(of: text, for: loaded), defaultSeed: 0,
+            prompt: try tokens(of: text, options, for: loaded), defaultSeed: 0,
             constraints: ConstraintLibrary(loaded.tokenizer))
         let engine = try await settings.startEngine(loaded, keeps: true)
         defer { engine.stop() }
@@ -44,10 +44,10 @@ struct GenerateCommand: AsyncParsableCommand {
         print(ChoiceRecord.json(of: generation, tokenizer: loaded.tokenizer) ?? "")
     }
 
-    private func tokens(of text: String, for loaded: LoadedModel) throws -> [TokenID] {
+    private func tokens(of text: String, _ options: JobOptions, for loaded: LoadedModel) throws -> [TokenID] {
         let tokenizer = loaded.tokenizer
         guard raw else {
-            return try tokenizer.encode(loaded.chatTemplate.render([ChatMessage(role: .user, content: text)]))
+            return try tokenizer.encode(loaded.chatTemplate.render([ChatMessage(role: .user, content: text)], options))
         }
         // A chat template puts the beginning of text itself, where the model has one.
         return [tokenizer.beginningOfText].compactMap { $0 } + tokenizer.encode(text)

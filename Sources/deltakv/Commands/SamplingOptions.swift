@@ -62,6 +62,18 @@ struct SamplingOptions: ParsableArguments {
             "A JSON schema that the output must satisfy, or @ and the name of a file with one.", valueName: "schema"))
     var jsonSchema: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Tools that the model may call, a JSON list as OpenAI's API has them, or @ and a file's name.",
+            valueName: "tools"))
+    var tools: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Variables of the model's chat template, such as {\"enable_thinking\": false}, or @ and a file's name.",
+            valueName: "object"))
+    var chatTemplateKwargs: String?
+
     /// What holds where neither the flags nor the model's makers say how to draw.
     private static let unadvised: JobOptions = {
         var options = JobOptions()
@@ -91,7 +103,9 @@ struct SamplingOptions: ParsableArguments {
         options.stopTokenIDs = stopTokenId.isEmpty ? nil : stopTokenId
         options.samples = samples
         options.logprobs = logprobs
-        options.jsonSchema = try schema().map(SchemaText.init)
+        options.jsonSchema = try Self.text(jsonSchema).map(SchemaText.init)
+        options.tools = try Self.text(tools).map(ToolList.init(json:))
+        options.templateSettings = try Self.text(chatTemplateKwargs).map(TemplateSettings.init(json:))
         try options.validate()
         return options.over(advised.temperature == nil ? advised.over(Self.unadvised) : advised)
     }
@@ -108,12 +122,13 @@ struct SamplingOptions: ParsableArguments {
         return bias
     }
 
-    private func schema() throws -> String? {
-        guard let jsonSchema, jsonSchema.hasPrefix("@") else { return jsonSchema }
-        let path = String(jsonSchema.dropFirst())
+    /// An argument, or the text of the file that it names.
+    private static func text(_ argument: String?) throws -> String? {
+        guard let argument, argument.hasPrefix("@") else { return argument }
+        let path = String(argument.dropFirst())
         guard let data = FileManager.default.contents(atPath: path), let text = String(validating: data, as: UTF8.self)
         else {
-            throw ValidationError("the schema's file '\(path)' cannot be read as UTF-8 text")
+            throw ValidationError("the file '\(path)' cannot be read as UTF-8 text")
         }
         return text
     }

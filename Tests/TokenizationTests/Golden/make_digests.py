@@ -46,7 +46,7 @@ def digest(blocks):
 
 
 def families():
-    for name in ["gpt-2", "smollm", "qwen2", "llama-3", "llama-2"]:
+    for name in ["gpt-2", "smollm", "qwen2", "llama-3", "llama-2", "tekken"]:
         with open(f"json/{name}/tokenizer.json") as file:
             data = json.load(file)
         # Text is never taken for a special token here.

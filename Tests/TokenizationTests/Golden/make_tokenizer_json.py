@@ -3,7 +3,7 @@
 
 Run from this folder, after make_sentencepiece.py:
     python3 -m venv /tmp/golden && /tmp/golden/bin/pip install tokenizers gguf
-    /tmp/golden/bin/python make_tokenizer_json.py
+    /tmp/golden/bin/python make_tokenizer_json.py [FAMILY...]
 
 `json/NAME/tokenizer.json` is as `tokenizers` saves it. `json/NAME.ids` has for every third text a uint16 count and that many
 uint16 ids, little-endian, without special tokens. `llama-2` has the vocabulary of `sentencepiece.gguf`, its merges worked out
@@ -12,11 +12,12 @@ from the scores as transformers does.
 import json
 import os
 import struct
+import sys
 
 from gguf import GGUFReader
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from make_tokens import LLAMA, QWEN2
+from make_tokens import LLAMA, QWEN2, TEKKEN
 
 with open("lines.txt", "rb") as file:
     lines = [line.decode() for line in file.read().split(b"\x1e")[:-1]]
@@ -59,6 +60,13 @@ def llama3():
     return tokenizer
 
 
+def tekken():
+    tokenizer = trained(byte_level(split(TEKKEN), regex=False))
+    data = json.loads(tokenizer.to_str())
+    data["model"]["ignore_merges"] = True
+    return Tokenizer.from_str(json.dumps(data))
+
+
 def llama2():
     reader = GGUFReader("sentencepiece.gguf")
     tokens = reader.fields["tokenizer.ggml.tokens"].contents()
@@ -83,11 +91,14 @@ FAMILIES = {
     "qwen2": lambda: trained(byte_level(split(QWEN2), regex=False), normalizers.NFC()),
     "llama-3": llama3,
     "llama-2": llama2,
+    "tekken": tekken,
 }
 
 
 def main():
     for name, make in FAMILIES.items():
+        if sys.argv[1:] and name not in sys.argv[1:]:
+            continue
         tokenizer = make()
         os.makedirs(f"json/{name}", exist_ok=True)
         tokenizer.save(f"json/{name}/tokenizer.json", pretty=False)

@@ -31,6 +31,12 @@ QWEN2 = (
     r"(?i:" + CONTRACTIONS + r")|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 LLAMA = QWEN2.replace(r"|\p{N}|", r"|\p{N}{1,3}|")
+# Mistral Nemo's.
+UPPER, LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+TEKKEN = (
+    r"[^\r\n\p{L}\p{N}]?" + UPPER + r"*" + LOWER + r"+|[^\r\n\p{L}\p{N}]?" + UPPER + r"+" + LOWER
+    + r"*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 
 
 class Random:
@@ -171,6 +177,7 @@ def splitters():
         "smollm": pre_tokenizers.Sequence([split(r"\p{N}"), split(GPT2)]),
         "qwen2": split(QWEN2),
         "llama-bpe": split(LLAMA),
+        "tekken": split(TEKKEN),
     }
 
 

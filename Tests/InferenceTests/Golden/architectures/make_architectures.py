@@ -60,7 +60,8 @@ MODELS = {
     "qwen3-yarn-64": Qwen3Config(
         **COMMON, **heads(4, 1, 64), **rope("yarn", 1e6, factor=8.0, original_max_position_embeddings=TRAINED)),
 }
-GGUF = ["llama-linear-80", "llama-llama3-64", "llama-256", "qwen2-yarn-96", "qwen3-128", "qwen3-yarn-64"]
+GGUF = ["llama-linear-80", "llama-llama3-64", "llama-256", "qwen2-yarn-96", "qwen3-128", "qwen3-yarn-64",
+        "mistral-window-80", "qwen2-window-64"]
 SHARDED = ["mistral-window-80", "qwen3-128"]
 NAMES = {
     "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
@@ -100,7 +101,7 @@ def pairs(weight, count):
 
 
 def save(name, config, model):
-    kind = config.model_type
+    kind = "llama" if config.model_type == "mistral" else config.model_type
     writer = gguf.GGUFWriter(os.path.join(HERE, f"{name}.gguf"), kind)
     writer.add_block_count(config.num_hidden_layers)
     writer.add_context_length(config.max_position_embeddings)
@@ -113,6 +114,11 @@ def save(name, config, model):
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     parameters = config.rope_parameters
     writer.add_rope_freq_base(parameters["rope_theta"])
+    if getattr(config, "sliding_window", None):
+        writer.add_sliding_window(config.sliding_window)
+        # Of llama's the window holds in all layers.
+        if kind != "llama":
+            writer.add_sliding_window_pattern([layer == "sliding_attention" for layer in config.layer_types])
     if parameters["rope_type"] == "linear":
         writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
         writer.add_rope_scaling_factor(parameters["factor"])
@@ -126,7 +132,9 @@ def save(name, config, model):
         data = weight.detach().numpy()
         if kind == "llama" and ("q_proj" in key or "k_proj" in key):
             data = pairs(data, config.num_attention_heads if "q_proj" in key else config.num_key_value_heads)
-        writer.add_tensor(gguf_name(key), data.astype(np.float16 if data.ndim > 1 else np.float32))
+        # Not all of BF16 is in F16.
+        is_exact = np.array_equal(data.astype(np.float16).astype(np.float32), data)
+        writer.add_tensor(gguf_name(key), data.astype(np.float16 if data.ndim > 1 and is_exact else np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
