@@ -121,48 +121,54 @@ CLONED void dkv_encode_task(void *context, size_t index, size_t worker) {
 
 enum { decode_rows = 16 };
 
-size_t dkv_decode_scratch(const dkv_layer *layer) { return 2 * layer->columns; }
+/// Room for the residuals of rows that decode together, and of a reference that one of them needs.
+size_t dkv_decode_scratch(const dkv_layer *layer) { return (DKV_ROWS_AT_ONCE + 1) * layer->columns; }
 
 size_t dkv_decode_count(const dkv_decode *d) { return (d->count + decode_rows - 1) / decode_rows; }
 
-/// Decodes the residual and the pair of the row at a position.
-static bool read_row(const dkv_decode *d, size_t position, int16_t *residual, uint32_t *a, uint32_t *b) {
+/// Where the coded row of a position lies; nothing where the lengths lead outside the bytes.
+static dkv_coded_row locate(const dkv_decode *d, size_t position, int16_t *residual) {
     const dkv_layer *layer = d->layer;
+    dkv_coded_row row = {
+        .mode = dkv_is_reference(layer, position) ? &layer->references : &layer->rows,
+        .pair_bits = dkv_pair_bits(visible(layer, position)), .residual = residual,
+    };
     size_t at = d->offsets[position / DKV_GROUP];
     for (size_t i = position / DKV_GROUP * DKV_GROUP; i < position; i++) {
         size_t length = d->lengths[i];
         if (length == 255) {
-            if (at + 2 > d->byte_count) return false;
+            if (at + 2 > d->byte_count) return row;
             length = 2 + (d->bytes[at] | (size_t)d->bytes[at + 1] << 8);
         }
         at += length;
     }
     size_t length = d->lengths[position];
     if (length == 255) {
-        if (at + 2 > d->byte_count) return false;
+        if (at + 2 > d->byte_count) return row;
         length = d->bytes[at] | (size_t)d->bytes[at + 1] << 8;
         at += 2;
     }
-    if (at > d->byte_count || length > d->byte_count - at) return false;
-    const bool reference = dkv_is_reference(layer, position);
-    const size_t limit = visible(layer, position);
-    uint32_t pair;
-    if (!dkv_row_decode(layer->tables, reference ? &layer->references : &layer->rows, layer->columns, d->bytes + at,
-                        length, dkv_pair_bits(limit), residual, &pair)) {
-        return false;
-    }
-    dkv_pair_split(pair, a, b);
-    return *a < limit && *b < limit;
+    if (at > d->byte_count || length > d->byte_count - at) return row;
+    row.bytes = d->bytes + at;
+    row.length = length;
+    return row;
 }
 
-static inline bool decode_reference(const dkv_decode *d, size_t position, int16_t *residual, int8_t *to) {
+/// The pair of a decoded row. Returns false if it is no row.
+static bool pair_of(const dkv_decode *d, const dkv_coded_row *row, size_t position, uint32_t *a, uint32_t *b) {
+    dkv_pair_split(row->pair, a, b);
+    const size_t limit = visible(d->layer, position);
+    return row->sound && *a < limit && *b < limit;
+}
+
+static inline bool restore_reference(const dkv_decode *d, const dkv_coded_row *row, size_t position, int8_t *to) {
     const size_t columns = d->layer->columns;
     int8_t a[columns], b[columns];
     uint32_t first, second;
-    if (!read_row(d, position, residual, &first, &second)) return false;
+    if (!pair_of(d, row, position, &first, &second)) return false;
     dkv_candidate_get(&d->candidates, first, a);
     dkv_candidate_get(&d->candidates, second, b);
-    for (size_t i = 0; i < columns; i++) to[i] = to_unit(predicted(a, b, i) + residual[i]);
+    for (size_t i = 0; i < columns; i++) to[i] = to_unit(predicted(a, b, i) + row->residual[i]);
     return true;
 }
 
@@ -171,29 +177,39 @@ static bool candidate(const dkv_decode *d, uint32_t number, int16_t *residual, i
         dkv_candidate_get(&d->candidates, number, to);
         return true;
     }
-    return decode_reference(d, reference_position(d->layer, number - d->layer->prototypes), residual, to);
+    const size_t position = reference_position(d->layer, number - d->layer->prototypes);
+    dkv_coded_row row = locate(d, position, residual);
+    dkv_rows_decode(d->layer->tables, d->layer->columns, &row, 1);
+    return restore_reference(d, &row, position, to);
 }
 
-static inline bool decode_row(const dkv_decode *d, size_t position, int16_t *scratch, float *to) {
+static inline bool restore_row(const dkv_decode *d, const dkv_coded_row *row, size_t position, int16_t *other, float *to) {
     const size_t columns = d->layer->columns;
-    int16_t *residual = scratch, *other = scratch + columns;
     int8_t a[columns], b[columns];
     uint32_t first, second;
-    if (!read_row(d, position, residual, &first, &second)) return false;
+    if (!pair_of(d, row, position, &first, &second)) return false;
     if (!candidate(d, first, other, a)) return false;
     if (second == first) memcpy(b, a, columns);
     else if (!candidate(d, second, other, b)) return false;
-    for (size_t i = 0; i < columns; i++) to[i] = (float)(predicted(a, b, i) + residual[i]);
+    for (size_t i = 0; i < columns; i++) to[i] = (float)(predicted(a, b, i) + row->residual[i]);
     return true;
 }
 
 CLONED void dkv_decode_task(void *context, size_t index, size_t worker) {
     const dkv_decode *d = context;
+    const size_t columns = d->layer->columns, end = smaller(d->count, (index + 1) * decode_rows);
     int16_t *scratch = (int16_t *)(d->scratch + worker * d->scratch_size);
-    for (size_t i = index * decode_rows; i < smaller(d->count, (index + 1) * decode_rows); i++) {
-        const bool done = d->decoded
-            ? decode_reference(d, d->list[i], scratch, d->decoded + i * d->layer->columns)
-            : decode_row(d, d->list[i], scratch, d->coefficients + i * d->ld);
-        if (!done) __atomic_store_n(d->failed, 1, __ATOMIC_RELAXED);
+    dkv_coded_row rows[DKV_ROWS_AT_ONCE];
+    for (size_t first = index * decode_rows; first < end; first += DKV_ROWS_AT_ONCE) {
+        const size_t count = smaller(DKV_ROWS_AT_ONCE, end - first);
+        for (size_t k = 0; k < count; k++) rows[k] = locate(d, d->list[first + k], scratch + k * columns);
+        dkv_rows_decode(d->layer->tables, columns, rows, count);
+        for (size_t k = 0; k < count; k++) {
+            const size_t i = first + k, position = d->list[i];
+            const bool done = d->decoded
+                ? restore_reference(d, &rows[k], position, d->decoded + i * columns)
+                : restore_row(d, &rows[k], position, scratch + DKV_ROWS_AT_ONCE * columns, d->coefficients + i * d->ld);
+            if (!done) __atomic_store_n(d->failed, 1, __ATOMIC_RELAXED);
+        }
     }
 }

@@ -118,59 +118,91 @@ size_t dkv_row_encode(const dkv_tables *tables, const dkv_mode *mode, size_t col
 
 typedef struct reader {
     uint32_t state;
-    const uint8_t *at, *end;
-    bool failed;
+    const uint8_t *bytes;
+    size_t at, last;         // the next word, and the last place where one may begin
 } reader;
 
-static inline void take_word(reader *r) {
-    if (r->end - r->at < 2) {
-        r->failed = true;
-        r->state |= lowest_state;
-        return;
-    }
-    r->state = r->state << 16 | r->at[0] | (uint32_t)r->at[1] << 8;
-    r->at += 2;
+/// Takes a word if the state is low, without a branch: nobody could foretell it. Beyond the last word some other word is taken,
+/// and `at` tells in the end.
+static inline void refill(reader *r) {
+    const size_t from = r->at < r->last ? r->at : r->last;
+    const uint32_t word = r->bytes[from] | (uint32_t)r->bytes[from + 1] << 8;
+    const bool low = r->state < lowest_state;
+    r->state = low ? r->state << 16 | word : r->state;
+    r->at += low ? 2 : 0;
 }
 
 static inline uint32_t take_bits(reader *r, unsigned bits) {
     const uint32_t value = r->state & (uint32_t)((1ull << bits) - 1);
     r->state >>= bits;
-    if (r->state < lowest_state) take_word(r);
+    refill(r);
     return value;
 }
 
 static inline uint32_t take_symbol(reader *r, const uint32_t *slots) {
     const uint32_t slot = slots[r->state & probability_mask];
     r->state = (slot >> 6 & 0xfff) * (r->state >> DKV_PROBABILITY_BITS) + (slot >> 18);
-    if (__builtin_expect(r->state < lowest_state, 0)) take_word(r);
+    refill(r);
     return slot & (DKV_SYMBOLS - 1);
 }
 
-bool dkv_row_decode(const dkv_tables *tables, const dkv_mode *mode, size_t columns, const uint8_t *bytes,
-                    size_t length, unsigned pair_bits, int16_t *residual, uint32_t *pair) {
-    const size_t state_bytes = length % 2 == 0 ? 4 : 3;
-    if (length < 3) return false;
-    reader r = {0, bytes + state_bytes, bytes + length, false};
-    memcpy(&r.state, bytes, state_bytes);
-    if (r.state < lowest_state) return false;
-    const uint32_t high = pair_bits > payload_bits ? take_bits(&r, pair_bits - payload_bits) : 0;
-    const int shift = (int)take_bits(&r, gain_bits) - DKV_GAIN_ZERO;
-    for (size_t i = 0; i < columns; i++) {
-        residual[i] = 0;
-        if (mode->classes[i] == 0) continue;
-        const uint32_t symbol = take_symbol(&r, tables->decode[class_of(mode, i, shift)]);
-        if (symbol == 0) continue;
-        int value = (int)(symbol + 1) / 2;
-        bool negative = symbol % 2 == 0;
-        if (symbol == DKV_ESCAPE) {
-            const int raw = (int16_t)take_bits(&r, escape_bits);
-            negative = raw < 0;
-            value = negative ? -raw : raw;
-        }
-        int fine = value * mode->step + mode->shifts[2 * i + (value > 1)];
-        fine = fine > DKV_FINE_LIMIT * 2 ? DKV_FINE_LIMIT * 2 : fine;
-        residual[i] = (int16_t)(negative ? -fine : fine);
+static inline int16_t fine_of(const dkv_mode *mode, size_t column, int magnitude, bool negative) {
+    int fine = magnitude * mode->step + mode->shifts[2 * column + (magnitude > 1)];
+    fine = fine > DKV_FINE_LIMIT * 2 ? DKV_FINE_LIMIT * 2 : fine;
+    fine = magnitude > 0 ? fine : 0;
+    return (int16_t)(negative ? -fine : fine);
+}
+
+static bool begin(dkv_coded_row *row, reader *r, uint32_t *high, int *shift) {
+    if (row->length < 3) return false;
+    const size_t state_bytes = row->length % 2 == 0 ? 4 : 3;
+    *r = (reader){0, row->bytes, state_bytes, row->length - 2};
+    memcpy(&r->state, row->bytes, state_bytes);
+    if (r->state < lowest_state) return false;
+    *high = row->pair_bits > payload_bits ? take_bits(r, row->pair_bits - payload_bits) : 0;
+    *shift = (int)take_bits(r, gain_bits) - DKV_GAIN_ZERO;
+    return true;
+}
+
+static inline __attribute__((always_inline)) void decode(const dkv_tables *tables, size_t columns,
+                                                         dkv_coded_row *rows, const size_t count) {
+    reader r[DKV_ROWS_AT_ONCE];
+    uint32_t high[DKV_ROWS_AT_ONCE];
+    int shift[DKV_ROWS_AT_ONCE];
+    // What is no row is read as one of zeros, so that the others go on.
+    static const uint8_t nothing[4] = {0, 0, 1, 0};
+    for (size_t k = 0; k < count; k++) {
+        rows[k].sound = begin(&rows[k], &r[k], &high[k], &shift[k]);
+        if (!rows[k].sound) r[k] = (reader){lowest_state, nothing, 0, 2}, shift[k] = 0, high[k] = 0;
     }
-    *pair = high << payload_bits | (r.state - lowest_state);
-    return !r.failed && r.at == r.end && r.state < lowest_state << 1;
+    for (size_t i = 0; i < columns; i++) {
+        _Pragma("clang loop unroll(full)") for (size_t k = 0; k < count; k++) {
+            const dkv_mode *mode = rows[k].mode;
+            if (mode->classes[i] == 0) {
+                rows[k].residual[i] = 0;
+                continue;
+            }
+            const uint32_t symbol = take_symbol(&r[k], tables->decode[class_of(mode, i, shift[k])]);
+            int magnitude = (int)(symbol + 1) / 2;
+            bool negative = symbol % 2 == 0;
+            if (__builtin_expect(symbol == DKV_ESCAPE, 0)) {
+                const int raw = (int16_t)take_bits(&r[k], escape_bits);
+                negative = raw < 0;
+                magnitude = negative ? -raw : raw;
+            }
+            rows[k].residual[i] = fine_of(mode, i, magnitude, negative);
+        }
+    }
+    for (size_t k = 0; k < count; k++) {
+        rows[k].pair = high[k] << payload_bits | (r[k].state - lowest_state);
+        rows[k].sound = rows[k].sound && r[k].at == rows[k].length && r[k].state < lowest_state << 1;
+    }
+}
+
+void dkv_rows_decode(const dkv_tables *tables, size_t columns, dkv_coded_row *rows, size_t count) {
+    if (count == DKV_ROWS_AT_ONCE) {
+        decode(tables, columns, rows, DKV_ROWS_AT_ONCE);
+        return;
+    }
+    for (size_t k = 0; k < count; k++) decode(tables, columns, rows + k, 1);
 }

@@ -41,16 +41,30 @@ private struct RowCoder {
         return Array(room.suffix(length))
     }
 
-    func decode(_ bytes: [UInt8], bits: UInt32) -> (residual: [Int16], pair: UInt32)? {
-        var residual = Array(repeating: Int16(0), count: columns), pair: UInt32 = 0
+    func decode(_ bytes: [UInt8], bits: UInt32) -> (residual: [Int16], pair: UInt32)? { decode([bytes], bits: bits)[0] }
+
+    /// Decodes rows together.
+    func decode(_ rows: [[UInt8]], bits: UInt32) -> [(residual: [Int16], pair: UInt32)?] {
+        let residuals = UnsafeMutablePointer<Int16>.allocate(capacity: rows.count * columns)
+        defer { residuals.deallocate() }
         // In memory of exactly this size, so that a checker of bounds would see a byte too many.
-        let copy = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: bytes.count)
-        defer { copy.deallocate() }
-        _ = copy.initialize(from: bytes)
-        let done = withMode {
-            dkv_row_decode(tables.base, $0, columns, copy.baseAddress, bytes.count, bits, &residual, &pair)
+        let copies = rows.map { bytes in
+            let copy = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: bytes.count)
+            _ = copy.initialize(from: bytes)
+            return copy
         }
-        return done ? (residual, pair) : nil
+        defer { copies.forEach { $0.deallocate() } }
+        return withMode { mode in
+            var coded = copies.enumerated().map { index, copy in
+                dkv_coded_row(
+                    mode: mode, bytes: copy.baseAddress, length: copy.count, pair_bits: bits,
+                    residual: residuals + index * columns, pair: 0, sound: false)
+            }
+            dkv_rows_decode(tables.base, columns, &coded, coded.count)
+            return coded.map { row in
+                row.sound ? (Array(UnsafeBufferPointer(start: row.residual, count: columns)), row.pair) : nil
+            }
+        }
     }
 
     func level(_ value: Int16, _ column: Int) -> Int16 {
@@ -62,6 +76,31 @@ private struct RowCoder {
 }
 
 @Suite struct EntropyCodingTests {
+    /// Whatever is beside it, a row decodes to the same, or to nothing.
+    @Test func rowsDecodeTogetherAsTheyDoAlone() {
+        var random = Random(12)
+        let coder = RowCoder(columns: 192)
+        for _ in 0..<300 {
+            let rows = (0..<Int(DKV_ROWS_AT_ONCE)).map { _ in
+                let size = 1 + random.below(40)
+                var bytes = coder.encode(
+                    (0..<192).map { _ in Int16(random.below(2 * size + 1) - size) },
+                    pair: UInt32(random.below(1 << 18)),
+                    bits: 18)
+                switch random.below(4) {
+                case 0: bytes[random.below(bytes.count)] ^= 1 << UInt8(random.below(8))
+                case 1: bytes.removeLast(random.below(bytes.count))
+                default: break
+                }
+                return bytes
+            }
+            let together = coder.decode(rows, bits: 18), alone = rows.map { coder.decode($0, bits: 18) }
+            for (a, b) in zip(together, alone) {
+                #expect(a?.residual == b?.residual && a?.pair == b?.pair)
+            }
+        }
+    }
+
     @Test func rowsComeBack() throws {
         var random = Random(11)
         for columns in [4, 32, 64, 384] {

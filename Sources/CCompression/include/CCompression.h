@@ -90,9 +90,20 @@ size_t dkv_row_limit(size_t columns);
 /// Codes a row so that it ends before `end`; returns its length. `pair` has `pair_bits` bits, at most 32.
 size_t dkv_row_encode(const dkv_tables *tables, const dkv_mode *mode, size_t columns, const int16_t *values,
                       uint32_t pair, unsigned pair_bits, uint8_t *end);
-/// Decodes a row to the fine units of its residual. Returns false if the bytes are no row; never reads outside them.
-bool dkv_row_decode(const dkv_tables *tables, const dkv_mode *mode, size_t columns, const uint8_t *bytes,
-                    size_t length, unsigned pair_bits, int16_t *residual, uint32_t *pair);
+/// A coded row and what it decodes to.
+typedef struct dkv_coded_row {
+    const dkv_mode *mode;
+    const uint8_t *bytes;
+    size_t length;
+    unsigned pair_bits;
+    int16_t *residual;       // [columns], fine units
+    uint32_t pair;
+    bool sound;              // whether the bytes are a row
+} dkv_coded_row;
+/// Rows that decode together: what one waits for, another does not.
+#define DKV_ROWS_AT_ONCE 4
+/// Decodes up to DKV_ROWS_AT_ONCE rows. Never reads outside their bytes.
+void dkv_rows_decode(const dkv_tables *tables, size_t columns, dkv_coded_row *rows, size_t count);
 
 /// Unordered pairs are numbered: greater · (greater + 1) / 2 + lesser.
 uint32_t dkv_pair_number(uint32_t a, uint32_t b);
