@@ -4,7 +4,7 @@ import Foundation
 
 /// How much a cache keeps, for how long, and whether encrypted.
 public struct CacheSettings: Sendable {
-    /// Bytes of chunk files at most, all processes together.
+    /// Bytes of chunk files at most, all processes together. What others write within seconds may come on top for a moment.
     public var budget: Int
     /// How long a chunk is kept after it was made; nil for no limit.
     public var life: Duration?

@@ -15,6 +15,9 @@ public struct GarbageReport: Sendable, Equatable, Codable {
     public var evicted = 0
     /// Bytes of all these files.
     public var freedBytes = 0
+
+    /// Whether nothing was removed.
+    public var isEmpty: Bool { self == GarbageReport() }
 }
 
 extension CacheStore {

@@ -34,7 +34,7 @@ extension CacheStore {
         let parent = index == 0 ? nil : settled(link.parent)
         guard index == 0 || (parent != nil && directory.exists(link.parent)) else { return .unreachable }
         defer { withExtendedLifetime(parent) {} }
-        guard let lock = locks.exclusive(link.key) else { return directory.exists(link.key) ? .present : .busy }
+        guard let lock = own(link.key) else { return directory.exists(link.key) ? .present : .busy }
         defer { withExtendedLifetime(lock) {} }
         if isUsable(link.key) { return .present }
         let bytes = ChunkFile.bytes(
@@ -68,6 +68,16 @@ extension CacheStore {
     private func isUsable(_ key: ChunkKey) -> Bool {
         guard let reader = try? ChunkReader(path: directory.chunk(key)) else { return false }
         return reader.header.key == key && !reader.header.isExpired(after: settings.life, now: now())
+    }
+
+    /// A chunk for oneself, unless it is there. Who merely looked whether it is there has it for microseconds.
+    private func own(_ key: ChunkKey) -> KeyLock? {
+        for _ in 0..<20 {
+            if let lock = locks.exclusive(key) { return lock }
+            if directory.exists(key) { return nil }
+            usleep(5000)
+        }
+        return nil
     }
 
     /// A lock on a chunk that another process may be about to finish.

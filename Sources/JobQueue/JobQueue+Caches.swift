@@ -62,7 +62,7 @@ extension JobQueue {
         _ id: UUID, host: String, directory: String, budget: Int, freeBytes: Int?, activity: CacheActivity
     ) async throws {
         let a = activity, misses = a.misses.sorted { $0.key < $1.key }
-        // What is added must not be added twice, so a lost connection loses it instead.
+        // It adds, so it is not sent again by itself when a connection breaks.
         try await client.query(
             """
             SELECT deltakv.sync_cache_store(

@@ -29,18 +29,17 @@ public actor CacheCatalogue {
         self.host = host
     }
 
-    /// Looks through the directory and writes down what is new, gone or used since the last time.
+    /// Looks through the directory and writes down what is new, gone or used since the last time. One call at a time.
     ///
-    /// - Throws: `CacheError`, `PostgresError`, `CancellationError`. The next call makes up for what was not written, apart from the
-    ///   uses of a batch whose statement broke off.
+    /// - Throws: `CacheError`, `PostgresError`, `CancellationError`. The next call makes up for what was not written; where only the
+    ///   database's answer was lost, uses are counted twice.
     public func sync() async throws {
         try store.scan()
         let statistics = store.statistics
-        let activity = CacheActivity(statistics, since: reported)
-        reported = statistics
         try await queue.noteCacheStore(
             store.id, host: host, directory: store.path, budget: store.settings.budget, freeBytes: store.freeBytes,
-            activity: activity)
+            activity: CacheActivity(statistics, since: reported))
+        reported = statistics
         for (key, use) in store.takeUses() { uses[key, default: CacheUse()].add(use) }
         let entries = Dictionary(uniqueKeysWithValues: store.entries.map { ($0.key, $0) })
         try await forget(entries)
@@ -66,9 +65,10 @@ public actor CacheCatalogue {
     private func note(_ entries: [ChunkKey: CacheEntry]) async throws {
         let changed = entries.values.filter { noted[$0.key] != $0 || uses[$0.key] != nil }
         for batch in changed.slices(of: Self.batch) {
-            let records = batch.map { CacheRecord($0, uses.removeValue(forKey: $0.key) ?? CacheUse()) }
+            let records = batch.map { CacheRecord($0, uses[$0.key] ?? CacheUse()) }
             try await queue.noteCaches(records, in: store.id)
             for entry in batch {
+                uses[entry.key] = nil
                 noted[entry.key] = entry
                 known?.insert(entry.key)
             }

@@ -14,8 +14,8 @@ public struct CacheLocation: Sendable, Equatable {
     /// Bytes that stay free on the file system.
     public var freeFloor: Int
 
-    /// Whether there is a cache yet.
-    public var exists: Bool { FileManager.default.fileExists(atPath: directory) }
+    /// Whether there is a cache yet, rather than no directory or some other.
+    public var exists: Bool { FileManager.default.fileExists(atPath: directory + "/store") }
 
     /// Opens the cache, and makes it if need be. The key of encryption comes from the environment (`DELTAKV_CACHE_KEY`), never from a
     /// file of settings.

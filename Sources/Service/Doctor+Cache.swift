@@ -21,6 +21,12 @@ extension Doctor {
                 return Finding(
                     "cache", .bad, "\(text), which cannot be written", advice: "correct the rights of \(path)")
             }
+            let rights = try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int
+            guard (rights ?? 0o700) & 0o077 == 0 else {
+                return Finding(
+                    "cache", .warning, "\(text), which others may enter",
+                    advice: "run 'chmod 700 \(path)': checksums tell damage, not what somebody puts there")
+            }
             if let free = store.freeBytes, free < location.freeFloor {
                 return Finding(
                     "cache", .warning, "\(text); \(formatByteCount(free)) free on the disk, below cache.free_floor",

@@ -53,4 +53,9 @@ extension CacheStore {
 
 func contents(_ path: String) throws -> [UInt8] { [UInt8](try Data(contentsOf: URL(fileURLWithPath: path))) }
 
-func put(_ bytes: [UInt8], _ path: String) throws { try Data(bytes).write(to: URL(fileURLWithPath: path)) }
+/// Puts a file in place of what is there.
+func put(_ bytes: [UInt8], _ path: String) throws {
+    // File systems make haste to write what replaces the contents of a file, which tests that do it often would wait for.
+    unlink(path)
+    try Data(bytes).write(to: URL(fileURLWithPath: path))
+}

@@ -6,9 +6,10 @@ import Database
 import Foundation
 import JobQueue
 import PostgreSQL
-import Service
 import TestSupport
 import Testing
+
+@testable import Service
 
 /// The database's picture of a cache directory, on a real server.
 @Suite struct CacheCatalogueTests {
@@ -123,6 +124,34 @@ import Testing
                     40, 800, 20, 20,
                 ])
             #expect(try await fixture.numbers("count(*), sum(hits)", from: "cache_stores") == [1, 800])
+        }
+    }
+
+    @Test func aKeeperDoesItAllAndWritesDownWhatIsLeft() async throws {
+        try await withFixture { fixture in
+            let store = try fixture.store(), document = SampleDocument(1)
+            try publish(document, in: store)
+            let keys = document.chain(in: store).keys, path = "\(store.path)/\(keys[4]).chunk"
+            var data = try Data(contentsOf: URL(fileURLWithPath: path))
+            data[data.count - 1] ^= 1
+            try data.write(to: URL(fileURLWithPath: path))
+            try Data([1]).write(to: URL(fileURLWithPath: "\(store.path)/\(keys[0]).tmp"))
+            var keeper = CacheKeeper(
+                store: store, catalogue: CacheCatalogue(store: store, queue: fixture.queue), logger: quietLogger)
+            keeper.pace.bytesPerSecond = 1 << 30
+            let running = Task { [keeper] in await keeper.run() }
+            let deadline = ContinuousClock.now + .seconds(30)
+            while store.statistics.damaged == 0
+                || FileManager.default.fileExists(atPath: "\(store.path)/\(keys[0]).tmp")
+            {
+                try #require(ContinuousClock.now < deadline)
+                try await Task.sleep(for: .milliseconds(10))
+            }
+            _ = store.load(document.chain(in: store))
+            running.cancel()
+            await running.value
+            #expect(try await fixture.numbers("count(*), sum(hits)", from: "caches") == [4, 4])
+            #expect(try await fixture.numbers("damaged, hits", from: "cache_stores") == [1, 4])
         }
     }
 

@@ -96,10 +96,19 @@ struct CacheCommand: AsyncParsableCommand {
         @Argument(help: "The directory to copy to.")
         var target: String
 
+        @Flag(help: "One line of JSON.")
+        var json = false
+
+        private struct Copied: Encodable {
+            let chunks: Int
+            let directory: String
+        }
+
         func run() async throws {
             let store = try await place.open(), entry = try chunk.find(in: store)
             let path = URL(fileURLWithPath: target).standardizedFileURL.path
-            print("Copied \(try store.export(entry.key, to: path)) chunks to \(path).")
+            let copied = Copied(chunks: try store.export(entry.key, to: path), directory: path)
+            if json { try printJSON(copied) } else { print("Copied \(copied.chunks) chunks to \(path).") }
         }
     }
 }
