@@ -11,6 +11,8 @@ struct Frame: Hashable, Sendable {
         case textUnicode
         /// In a character of several bytes: `b` says how many are missing and which may come next.
         case textBytes
+        /// In a text with a pattern: `a` is the state of its table.
+        case pattern
         /// In a number: after the sign, after a leading zero, in digits (`a` of them), after the point, in the fraction.
         case minus, zero, digits, point, fraction
         /// In a whole number: `a` and `b` are an ``IntegerPrefix``.
