@@ -65,7 +65,7 @@ struct Exclusion {
     private static func kinds(_ node: Grammar.Node) -> Set<UInt8> {
         switch node {
         case .string, .pattern: [UInt8(ascii: "\"")]
-        case .number, .integer: [UInt8(ascii: "0")]
+        case .number, .integer, .amount: [UInt8(ascii: "0")]
         case .literals(let texts):
             Set(texts.map { $0.first.map { "-0123456789".utf8.contains($0) ? UInt8(ascii: "0") : $0 } ?? 0 })
         case .object, .map: [UInt8(ascii: "{")]

@@ -17,6 +17,8 @@ struct Frame: Hashable, Sendable {
         case minus, zero, digits, point, fraction
         /// In a whole number: `a` and `b` are an ``IntegerPrefix``.
         case integer
+        /// In a number between bounds: its whole part (as in `integer`), its fraction (``Frame/amountFraction``).
+        case amount, amountFraction
         /// In a literal: `a` bytes of the b-th one, and of all that start so.
         case literal
         /// In an object: after its bracket, after a comma (`a` as in `start`), in a key, after a key, after a value.

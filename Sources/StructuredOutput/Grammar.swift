@@ -9,6 +9,8 @@ struct Grammar: Sendable {
         case pattern(PatternTable)
         /// A number with at most 15 digits before and after its point, and no exponent.
         case number
+        /// A number between bounds.
+        case amount(AmountRange)
         /// A whole number.
         case integer(ClosedRange<Int>)
         /// One of some values, written out.
@@ -79,6 +81,7 @@ struct Grammar: Sendable {
             return (Array("\"".utf8) + Array(repeating: filler, count: least) + Array("\"".utf8), 1)
         case .pattern(let table): return (Array("\"".utf8) + table.closing(of: 0) + Array("\"".utf8), 1)
         case .number: return (Array("0".utf8), 1)
+        case .amount(let range): return (range.completion(of: IntegerPrefix()) ?? [], 1)
         case .integer(let range): return (IntegerPrefix().completion(in: range) ?? [], 1)
         case .literals(let texts): return texts.min { $0.count < $1.count }.map { ($0, 1) }
         case .map: return (Array("{}".utf8), 1)

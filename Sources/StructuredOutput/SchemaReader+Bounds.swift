@@ -44,4 +44,40 @@ extension SchemaReader {
         guard low <= high else { throw .invalid(path: path, "no whole number is in its range") }
         return low...high
     }
+
+    /// The numbers between a schema's bounds, nil where it has none.
+    static func amounts(_ schema: JSONValue, path: String) throws(SchemaError) -> AmountRange? {
+        let low = try bound(schema, "minimum", "exclusiveMinimum", path: path) { $0 > $1 }
+        let high = try bound(schema, "maximum", "exclusiveMaximum", path: path) { $0 < $1 }
+        if low == nil, high == nil { return nil }
+        do throws(PatternError) {
+            return try AmountRange(
+                low: low?.bound, isLowNegative: low?.isNegative ?? true, high: high?.bound,
+                isHighNegative: high?.isNegative ?? false)
+        } catch {
+            throw .invalid(path: path, error.reason)
+        }
+    }
+
+    /// The stricter of two bounds in decimal.
+    private static func bound(
+        _ schema: JSONValue, _ inclusive: String, _ exclusive: String, path: String,
+        isStricter: (Double, Double) -> Bool
+    ) throws(SchemaError) -> (bound: AmountRange.Bound, isNegative: Bool)? {
+        var found: (value: Double, isExclusive: Bool)?
+        for (key, isExclusive) in [(inclusive, false), (exclusive, true)] {
+            guard let value = schema[key] else { continue }
+            guard let number = value.double else { throw .invalid(path: path, "\(key) must be a number") }
+            if let known = found?.value, !isStricter(number, known), !(isExclusive && number == known) { continue }
+            found = (number, isExclusive)
+        }
+        guard let (value, isExclusive) = found else { return nil }
+        let parts = abs(value).description.split(separator: ".")
+        guard let whole = Int(parts[0]), parts.count == 2, let digits = Int(parts[1]), digits >= 0,
+            parts[0].count + parts[1].count <= 14
+        else { throw .invalid(path: path, "the bound \(value) has more than 13 digits, or an exponent") }
+        let fraction = parts[1] == "0" ? [] : parts[1].utf8.map { $0 - UInt8(ascii: "0") }
+        // -0 is 0.
+        return (AmountRange.Bound(whole: whole, fraction: fraction, isExclusive: isExclusive), value < 0)
+    }
 }

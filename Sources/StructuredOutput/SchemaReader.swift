@@ -4,7 +4,7 @@ import ModelFiles
 /// Reads a JSON schema into a grammar. The grammar allows nothing that the schema does not.
 ///
 /// Supported: `type` (also a list), `enum`, `const`, `properties`, `required`, `additionalProperties`, `items`,
-/// `minLength`, `maxLength`, `pattern`, `minItems`, `maxItems`, `minimum` and `maximum` (also exclusive) of integers, `anyOf`,
+/// `minLength`, `maxLength`, `pattern`, `minItems`, `maxItems`, `minimum` and `maximum` (also exclusive), `anyOf`,
 /// `oneOf` of alternatives that exclude one another, `allOf` of one schema, and `$ref` to `#`, `#/$defs/…` and `#/definitions/…`. Keywords that only describe are passed over; any other is an error.
 struct SchemaReader {
     private let schema: JSONValue
@@ -99,7 +99,8 @@ extension SchemaReader {
     private static let keywords: [String: Set<String>] = [
         "string": ["minLength", "maxLength", "pattern"],
         "integer": ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"],
-        "number": [], "boolean": [], "null": [], "object": ["properties", "required", "additionalProperties"],
+        "number": ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"], "boolean": [], "null": [],
+        "object": ["properties", "required", "additionalProperties"],
         "array": ["items", "minItems", "maxItems"],
     ]
 
@@ -176,7 +177,7 @@ extension SchemaReader {
             let (least, most) = try Self.bounds(schema, "minLength", "maxLength", path: path)
             guard let pattern = schema["pattern"] else { return .string(least: least, most: most) }
             return .pattern(try Self.table(pattern, least: least, most: most, path: path))
-        case "number": return .number
+        case "number": return try Self.amounts(schema, path: path).map(Grammar.Node.amount) ?? .number
         case "integer": return .integer(try Self.range(schema, path: path))
         case "boolean": return .literals(Array(Self.constants.prefix(2)))
         case "null": return .literals([Self.constants[2]])

@@ -21,6 +21,7 @@ import Tokenization
         #"{"enum":["yes","no","I do not know",42,null]}"#,
         #"{"type":"object","properties":{"date":{"type":"string","pattern":"^\\d{4}-(0[1-9]|1[0-2])-[0-3]\\d$"},"tag":{"type":"string","pattern":"[a-z]","minLength":2,"maxLength":12}},"required":["date","tag"]}"#,
         #"{"oneOf":[{"type":"object","properties":{"kind":{"const":"error"},"text":{"type":"string","maxLength":40}},"required":["kind","text"]},{"type":"object","properties":{"kind":{"enum":["fact","guess"]},"value":{"type":"integer"}},"required":["kind","value"]}]}"#,
+        #"{"type":"object","properties":{"confidence":{"type":"number","minimum":0,"maximum":1},"celsius":{"type":"number","exclusiveMinimum":-273.15,"maximum":1e3}},"required":["confidence","celsius"]}"#,
         "{}",
     ]
     private static let subjects = [
@@ -99,8 +100,9 @@ private enum SchemaCheck {
             let isFound = schema["pattern"]?.text.map { text.range(of: $0, options: .regularExpression) != nil } ?? true
             return isFound && count >= schema["minLength"]?.int ?? 0 && count <= schema["maxLength"]?.int ?? .max
         }
-        if let number = value.int {
-            return number >= schema["minimum"]?.int ?? .min && number <= schema["maximum"]?.int ?? .max
+        if let number = value.double {
+            return number >= schema["minimum"]?.double ?? -.infinity && number <= schema["maximum"]?.double ?? .infinity
+                && number > schema["exclusiveMinimum"]?.double ?? -.infinity
         }
         if let elements = value.elements {
             return elements.count >= schema["minItems"]?.int ?? 0 && elements.count <= schema["maxItems"]?.int ?? .max
