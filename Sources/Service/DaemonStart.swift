@@ -28,7 +28,7 @@ extension Daemon {
             path: path, weights: settings.weights, threads: settings.threads,
             takesAdvice: settings.takesAdvice)
         let preparer = JobPreparer(
-            templates: templates, tokenizer: loaded.tokenizer, chatTemplate: loaded.chatTemplate,
+            templates: templates, tokenizer: loaded.tokenizer, chatTemplate: try loaded.chatTemplate(),
             contextLength: loaded.model.configuration.contextLength, advised: loaded.advised)
         let queue = JobQueue(client: PostgresClient(database.settings, logger: logger), logger: logger)
         let engine = try await loaded.engine(settings, path: path, installation: installation, logger: starting) {

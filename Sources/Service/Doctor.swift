@@ -113,8 +113,9 @@ public struct Doctor: Sendable {
         do {
             let description = try ModelDescription(path: ModelStore().path(of: settings.model))
             let text = "\(description.name), \(formatByteCount(description.bytes)), \(description.path)"
-            if !description.unsupported.isEmpty {
-                let reason = description.unsupported.joined(separator: "; ")
+            let problems = description.unsupported + [description.chatProblem].compactMap(\.self)
+            if !problems.isEmpty {
+                let reason = problems.joined(separator: "; ")
                 return Finding("model", .bad, "\(text): \(reason)", advice: "choose another with --model")
             }
             return Finding("model", .good, text)

@@ -12,8 +12,7 @@ public struct LoadedModel: Sendable {
     public let model: LanguageModel
     /// The text side.
     public let tokenizer: Tokenizer
-    /// How conversations become prompts.
-    public let chatTemplate: ChatTemplate
+    private let template: Result<ChatTemplate, any Error>
     /// What its makers advise for sampling, unless that is to be left aside.
     public let advised: JobOptions
     /// Where it computes.
@@ -26,15 +25,23 @@ public struct LoadedModel: Sendable {
     ///   - weights: How the weights are kept and multiplied.
     ///   - threads: Threads that compute; 0 for as many as the machine gives.
     ///   - takesAdvice: Whether its makers' advice for sampling counts where jobs say nothing else.
+    ///
+    /// A model without a chat template is loaded too: prompts can be given to it as they are.
+    ///
     /// - Throws: The reader's, the tokenizer's or the model's error, which says what is wrong with the model's files.
     public init(path: String, weights: WeightForm, threads: Int, takesAdvice: Bool = true) throws {
         let file = try ModelFile(path: path)
         tokenizer = try Tokenizer(file)
-        chatTemplate = try ChatTemplate(file)
+        template = Result { try ChatTemplate(file) }
         advised = takesAdvice ? try SamplingAdvice(file).options : JobOptions()
         self.threads = threads > 0 ? try ThreadPool(threads: threads) : try ThreadPool()
         model = try LanguageModel(file, form: weights)
     }
+
+    /// How conversations become prompts.
+    ///
+    /// - Throws: `TokenizerError` where the model has no chat template, or one that cannot be read.
+    public func chatTemplate() throws -> ChatTemplate { try template.get() }
 
     /// Starts an engine on the model.
     ///

@@ -46,6 +46,8 @@ public struct ModelDescription: Sendable, Encodable {
     public let advisedSampling: [String: Double]
     /// Why the model cannot be run, if it cannot.
     public let unsupported: [String]
+    /// Why it takes no conversations, and so no jobs, if it takes none.
+    public let chatProblem: String?
 
     /// Reads a model's metadata; the weights are not touched.
     ///
@@ -67,7 +69,6 @@ public struct ModelDescription: Sendable, Encodable {
         let configuration = attempt { try ModelConfiguration(model) }
         _ = attempt { try LanguageModel.check(model) }
         _ = attempt { try Tokenizer(model) }
-        _ = attempt { try ChatTemplate(model) }
         advisedSampling = attempt { try SamplingAdvice(model).values } ?? [:]
         layers = configuration?.layers ?? 0
         heads = configuration?.heads ?? 0
@@ -79,6 +80,12 @@ public struct ModelDescription: Sendable, Encodable {
         vocabulary = configuration?.vocabulary ?? 0
         kvBytesPerToken = configuration.map(Self.cacheBytes) ?? [:]
         machine = configuration.map { MachineFit(model, $0) }
+        do {
+            _ = try ChatTemplate(model)
+            chatProblem = nil
+        } catch {
+            chatProblem = "\(error)"
+        }
         var seen: Set<String> = []
         unsupported = problems.filter { seen.insert($0).inserted }
     }
@@ -125,7 +132,6 @@ extension ModelDescription {
     public static func verifiedDigest(path: String) throws -> String {
         let model = try ModelFile(path: path)
         _ = try Tokenizer(model)
-        _ = try ChatTemplate(model)
         _ = try LanguageModel(model)
         for tensor in model.tensors where try !tensor.dequantized().allSatisfy(\.isFinite) {
             throw ModelStoreError("\(path): the tensor '\(tensor.name)' holds values that are not finite numbers")

@@ -17,6 +17,8 @@ extension Automaton {
         switch (frame.phase, node(frame)) {
         case (.start, _): return grammar.shortest[Int(frame.node)]
         case (_, .string(let least, _)): return textClosing(frame, least: least)
+        case (_, .amount(let range)): return amountClosing(frame, range)
+        case (_, .pattern(let table)): return table.closing(of: Int(frame.a)) + Array("\"".utf8)
         case (.minus, _), (.point, _): return Array("0".utf8)
         case (_, .integer(let range)): return frame.integerPrefix.completion(in: range) ?? []
         case (_, .literals(let texts)):

@@ -50,6 +50,8 @@ struct Automaton: Sendable {
         switch top.phase {
         case .start: begin(top, reading, byte, &result)
         case .text, .textEscape, .textUnicode, .textBytes: text(top, reading, byte, &result)
+        case .amount, .amountFraction: amount(top, reading, byte, &result)
+        case .pattern: pattern(top, reading, byte, &result)
         case .minus, .zero, .digits, .point, .fraction, .integer, .literal: scalar(top, reading, byte, &result)
         case .objectOpen, .objectNext, .objectKey, .objectColon, .objectValue: object(top, reading, byte, &result)
         case .mapOpen, .mapNext, .mapColon, .mapValue: map(top, reading, byte, &result)
@@ -61,6 +63,7 @@ struct Automaton: Sendable {
     func mayEnd(_ top: Frame) -> Bool {
         switch (top.phase, node(top)) {
         case (.zero, _), (.digits, _), (.fraction, _): true
+        case (_, .amount(let range)): amountMayEnd(top, range)
         case (.integer, .integer(let range)): top.integerPrefix.isNumber(in: range)
         case (.literal, .literals(let texts)):
             texts.contains { $0.count == Int(top.a) && $0.elementsEqual(texts[Int(top.b)].prefix(Int(top.a))) }
@@ -81,9 +84,13 @@ struct Automaton: Sendable {
         }
         switch (node(top), byte) {
         case (.string, UInt8(ascii: "\"")): become(.text)
+        case (.pattern, UInt8(ascii: "\"")): become(.pattern)
         case (.number, UInt8(ascii: "-")): become(.minus)
         case (.number, UInt8(ascii: "0")): become(.zero)
         case (.number, UInt8(ascii: "1")...UInt8(ascii: "9")): become(.digits, a: 1)
+        case (.amount, _):
+            // Without a phase of its own the start is an empty whole part.
+            amount(top.with(.amount, a: 0, b: 0), reading, byte, &result)
         case (.integer(let range), _):
             guard let prefix = IntegerPrefix().appending(byte, in: range) else { return }
             var frame = top.with(.integer, a: 0, b: 0)
@@ -135,6 +142,15 @@ struct Automaton: Sendable {
             let next = texts.firstIndex { $0.count > count && $0[count] == byte && $0.starts(with: start) }
             if let next { literal(top.with(.literal, a: count + 1, b: UInt64(next)), reading, &result) }
         default: return
+        }
+    }
+
+    private func pattern(_ top: Frame, _ reading: Reading, _ byte: UInt8, _ result: inout [Reading]) {
+        guard case .pattern(let table) = node(top) else { return }
+        if let next = table.after(Int(top.a), byte) {
+            append(reading.replacing(top.with(.pattern, a: next, b: 0)), to: &result)
+        } else if byte == UInt8(ascii: "\""), table.mayEnd(Int(top.a)) {
+            append(reading.popped, to: &result)
         }
     }
 

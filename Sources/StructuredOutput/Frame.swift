@@ -11,10 +11,14 @@ struct Frame: Hashable, Sendable {
         case textUnicode
         /// In a character of several bytes: `b` says how many are missing and which may come next.
         case textBytes
+        /// In a text with a pattern: `a` is the state of its table.
+        case pattern
         /// In a number: after the sign, after a leading zero, in digits (`a` of them), after the point, in the fraction.
         case minus, zero, digits, point, fraction
         /// In a whole number: `a` and `b` are an ``IntegerPrefix``.
         case integer
+        /// In a number between bounds: its whole part (as in `integer`), its fraction (``Frame/amountFraction``).
+        case amount, amountFraction
         /// In a literal: `a` bytes of the b-th one, and of all that start so.
         case literal
         /// In an object: after its bracket, after a comma (`a` as in `start`), in a key, after a key, after a value.

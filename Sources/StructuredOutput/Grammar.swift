@@ -5,8 +5,12 @@ struct Grammar: Sendable {
     enum Node: Sendable {
         /// A text of `least` to `most` characters.
         case string(least: Int, most: Int?)
+        /// A text that matches a pattern.
+        case pattern(PatternTable)
         /// A number with at most 15 digits before and after its point, and no exponent.
         case number
+        /// A number between bounds.
+        case amount(AmountRange)
         /// A whole number.
         case integer(ClosedRange<Int>)
         /// One of some values, written out.
@@ -60,6 +64,12 @@ struct Grammar: Sendable {
         guard heights[root] <= Self.maximumDepth else { throw .invalid(path: "#", "its values nest too deep") }
     }
 
+    /// The bytes that complete texts with patterns.
+    var patternBytes: [UInt8] {
+        let tables = nodes.compactMap { node in if case .pattern(let table) = node { table } else { nil } }
+        return tables.reduce(into: Set<UInt8>()) { $0.formUnion($1.closingBytes) }.sorted()
+    }
+
     /// Whether a value of a node can be completed at a depth, counted from 0.
     func fits(_ node: Int, at depth: Int) -> Bool { depth + heights[node] <= Self.maximumDepth }
 
@@ -69,7 +79,9 @@ struct Grammar: Sendable {
         switch node {
         case .string(let least, _):
             return (Array("\"".utf8) + Array(repeating: filler, count: least) + Array("\"".utf8), 1)
+        case .pattern(let table): return (Array("\"".utf8) + table.closing(of: 0) + Array("\"".utf8), 1)
         case .number: return (Array("0".utf8), 1)
+        case .amount(let range): return (range.completion(of: IntegerPrefix()) ?? [], 1)
         case .integer(let range): return (IntegerPrefix().completion(in: range) ?? [], 1)
         case .literals(let texts): return texts.min { $0.count < $1.count }.map { ($0, 1) }
         case .map: return (Array("{}".utf8), 1)

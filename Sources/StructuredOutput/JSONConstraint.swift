@@ -25,7 +25,9 @@ public final class JSONConstraint: Sendable {
         automaton = Automaton(grammar: try SchemaReader.grammar(of: schema))
         self.trie = trie
         // What completes a text is made of these, a token each if need be.
-        let needed = Array(0x20...0x7e) + Array(0x80...0xbf) + automaton.grammar.shortest.joined()
+        let needed =
+            Array(0x20...0x7e) + Array(0x80...0xbf) + automaton.grammar.shortest.joined()
+            + automaton.grammar.patternBytes
         if let byte = trie.missingByte(among: needed) { throw .vocabulary(byte: byte) }
         minimumTokens = automaton.closingTokens(automaton.start, trie)
     }

@@ -17,8 +17,8 @@ public enum SchemaError: Error, Equatable, Sendable, CustomStringConvertible {
         case .notJSON(let sentence): "the JSON schema is not JSON: \(sentence)"
         case .invalid(let path, let sentence): "the JSON schema at \(path): \(sentence)"
         case .unsupported(let path, let keyword):
-            "the JSON schema at \(path): the keyword “\(keyword)” is not supported; use type, enum, const, anyOf, $ref, "
-                + "properties, required, items, minLength, maxLength, minItems, maxItems, and minimum or maximum of integers"
+            "the JSON schema at \(path): the keyword “\(keyword)” is not supported; use type, enum, const, anyOf, oneOf, $ref, "
+                + "properties, required, items, minLength, maxLength, pattern, minItems, maxItems, minimum, maximum"
         case .vocabulary(let byte):
             "the model's vocabulary has no token for the byte \(byte) alone, which JSON needs: use another model"
         }

@@ -4,14 +4,15 @@ import ModelFiles
 /// Reads a JSON schema into a grammar. The grammar allows nothing that the schema does not.
 ///
 /// Supported: `type` (also a list), `enum`, `const`, `properties`, `required`, `additionalProperties`, `items`,
-/// `minLength`, `maxLength`, `minItems`, `maxItems`, `minimum` and `maximum` (also exclusive) of integers, `anyOf`, and
-/// `$ref` to `#`, `#/$defs/…` and `#/definitions/…`. Keywords that only describe are passed over; any other is an error.
+/// `minLength`, `maxLength`, `pattern`, `minItems`, `maxItems`, `minimum` and `maximum` (also exclusive), `anyOf`,
+/// `oneOf` of alternatives that exclude one another, `allOf` of one schema, and `$ref` to `#`, `#/$defs/…` and `#/definitions/…`. Keywords that only describe are passed over; any other is an error.
 struct SchemaReader {
     private let schema: JSONValue
     private var nodes: [Grammar.Node] = []
     /// Nodes of references already read, which may be under way.
     private var references: [String: Int] = [:]
     private var anyValue: Int?
+    private var exclusion = Exclusion()
 
     static func grammar(of text: String) throws(SchemaError) -> Grammar {
         guard text.utf8.count <= 1 << 18 else { throw .notJSON("it has more than 256 KiB") }
@@ -21,7 +22,9 @@ struct SchemaReader {
         let root = try reader.reserve()
         reader.references["#"] = root
         try reader.read(schema, into: root, path: "#")
-        return try Grammar(nodes: reader.flattened(), root: root)
+        let nodes = reader.flattened()
+        try reader.exclusion.check(nodes)
+        return try Grammar(nodes: nodes, root: root)
     }
 
     private init(schema: JSONValue) { self.schema = schema }
@@ -94,9 +97,10 @@ extension SchemaReader {
         "$schema", "$id", "$comment", "$defs", "definitions",
     ]
     private static let keywords: [String: Set<String>] = [
-        "string": ["minLength", "maxLength"],
+        "string": ["minLength", "maxLength", "pattern"],
         "integer": ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"],
-        "number": [], "boolean": [], "null": [], "object": ["properties", "required", "additionalProperties"],
+        "number": ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"], "boolean": [], "null": [],
+        "object": ["properties", "required", "additionalProperties"],
         "array": ["items", "minItems", "maxItems"],
     ]
 
@@ -114,6 +118,17 @@ extension SchemaReader {
         } else if let alternatives = schema["anyOf"] {
             try allow(["anyOf"])
             nodes[index] = .any(try list(alternatives, path: path + "/anyOf"))
+        } else if let alternatives = schema["oneOf"] {
+            try allow(["oneOf"])
+            let list = try list(alternatives, path: path + "/oneOf")
+            exclusion.groups.append((path, list))
+            nodes[index] = .any(list)
+        } else if let parts = schema["allOf"] {
+            try allow(["allOf"])
+            guard parts.elements?.count == 1 else {
+                throw .unsupported(path: path, keyword: "allOf of several schemas")
+            }
+            nodes[index] = .any(try list(parts, path: path + "/allOf"))
         } else if let values = schema["enum"]?.elements ?? schema["const"].map({ [$0] }) {
             try allow(["enum", "const", "type"])
             nodes[index] = .literals(try literals(values, schema, path: path))
@@ -124,6 +139,7 @@ extension SchemaReader {
             try allow(types.reduce(into: ["type"]) { $0.formUnion(Self.keywords[$1] ?? []) })
             var alternatives: [Int] = []
             for type in types { alternatives.append(try add(try node(of: type, schema, path: path))) }
+            if schema["additionalProperties"]?.bool == false { exclusion.closed.formUnion(alternatives + [index]) }
             nodes[index] = alternatives.count == 1 ? nodes[alternatives[0]] : .any(alternatives)
         }
     }
@@ -158,14 +174,15 @@ extension SchemaReader {
     private mutating func node(of type: String, _ schema: JSONValue, path: String) throws(SchemaError) -> Grammar.Node {
         switch type {
         case "string":
-            let (least, most) = try bounds(schema, "minLength", "maxLength", path: path)
-            return .string(least: least, most: most)
-        case "number": return .number
-        case "integer": return .integer(try range(schema, path: path))
+            let (least, most) = try Self.bounds(schema, "minLength", "maxLength", path: path)
+            guard let pattern = schema["pattern"] else { return .string(least: least, most: most) }
+            return .pattern(try Self.table(pattern, least: least, most: most, path: path))
+        case "number": return try Self.amounts(schema, path: path).map(Grammar.Node.amount) ?? .number
+        case "integer": return .integer(try Self.range(schema, path: path))
         case "boolean": return .literals(Array(Self.constants.prefix(2)))
         case "null": return .literals([Self.constants[2]])
         case "array":
-            let (least, most) = try bounds(schema, "minItems", "maxItems", path: path)
+            let (least, most) = try Self.bounds(schema, "minItems", "maxItems", path: path)
             return .array(items: try node(schema["items"], path: path + "/items"), least: least, most: most)
         default: return try object(schema, path: path)
         }
@@ -202,37 +219,6 @@ extension SchemaReader {
         }
         guard properties.count <= 64 else { throw .invalid(path: path, "an object has more than 64 properties") }
         return .object(properties, required: mask)
-    }
-
-    private func bounds(
-        _ schema: JSONValue, _ least: String, _ most: String, path: String
-    ) throws(SchemaError) -> (Int, Int?) {
-        for key in [least, most] where schema[key] != nil {
-            guard let bound = schema[key]?.int, 0...65_536 ~= bound else {
-                throw .invalid(path: path, "\(key) must be a whole number from 0 to 65,536")
-            }
-        }
-        let low = schema[least]?.int ?? 0, high = schema[most]?.int
-        guard low <= high ?? low else { throw .invalid(path: path, "\(least) is above \(most)") }
-        return (low, high)
-    }
-
-    private func range(_ schema: JSONValue, path: String) throws(SchemaError) -> ClosedRange<Int> {
-        var low = IntegerPrefix.widest.lowerBound, high = IntegerPrefix.widest.upperBound
-        for key in ["minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"] {
-            guard let value = schema[key] else { continue }
-            guard let bound = value.double, abs(bound) <= 999_999_999_999_998 else {
-                throw .invalid(path: path, "\(key) must be a number of at most 15 digits")
-            }
-            switch key {
-            case "minimum": low = max(low, Int(bound.rounded(.up)))
-            case "exclusiveMinimum": low = max(low, Int(bound.rounded(.down)) + 1)
-            case "maximum": high = min(high, Int(bound.rounded(.down)))
-            default: high = min(high, Int(bound.rounded(.up)) - 1)
-            }
-        }
-        guard low <= high else { throw .invalid(path: path, "no whole number is in its range") }
-        return low...high
     }
 
     private func literals(_ values: [JSONValue], _ schema: JSONValue, path: String) throws(SchemaError) -> [[UInt8]] {

@@ -33,6 +33,11 @@ extension TokenizerDefinition {
         }
     }
 
+    /// The types of steps, for messages.
+    private static func names(_ steps: [JSONValue]) -> String {
+        steps.map { $0["type"]?.text ?? "unnamed" }.joined(separator: ", ")
+    }
+
     private static func unsupported(_ path: String, _ what: String) -> TokenizerError {
         .unsupportedModel(path: path, model: "BPE with \(what)")
     }
@@ -141,7 +146,7 @@ extension TokenizerDefinition {
         let steps = steps(json["pre_tokenizer"], "pretokenizers")
         guard let last = steps.last, last["type"]?.text == "ByteLevel", last["add_prefix_space"]?.bool != true,
             steps.count <= 2
-        else { throw unsupported(path, "these pre-tokenizers") }
+        else { throw unsupported(path, "these steps of splitting: \(names(steps))") }
         let hasOwn = last["use_regex"]?.bool ?? true
         guard steps.count == 2 else {
             if hasOwn { return .gpt2 }
@@ -152,13 +157,17 @@ extension TokenizerDefinition {
         guard !hasOwn, first["type"]?.text == "Split", first["behavior"]?.text == "Isolated",
             first["invert"]?.bool != true, let expression = first["pattern"]?["Regex"]?.text,
             let family = expressions[expression]
-        else { throw unsupported(path, "this splitting of words") }
+        else {
+            throw unsupported(path, "another splitting of words: \(first["pattern"]?["Regex"]?.text ?? names(steps))")
+        }
         return family
     }
 
     private static func composes(_ json: JSONValue, _ path: String) throws -> Bool {
         let steps = steps(json["normalizer"], "normalizers")
-        guard steps.allSatisfy({ $0["type"]?.text == "NFC" }) else { throw unsupported(path, "this normaliser") }
+        guard steps.allSatisfy({ $0["type"]?.text == "NFC" }) else {
+            throw unsupported(path, "these normalisers: \(names(steps))")
+        }
         return !steps.isEmpty
     }
 
@@ -171,7 +180,7 @@ extension TokenizerDefinition {
             case "Prepend" where step["prepend"]?.text == "\u{2581}" && !replaces: adds = true
             case "Replace" where step["pattern"]?["String"]?.text == " " && step["content"]?.text == "\u{2581}":
                 replaces = true
-            default: throw unsupported(path, "this normaliser")
+            default: throw unsupported(path, "the normaliser \(names([step]))")
             }
         }
         let before = steps(json["pre_tokenizer"], "pretokenizers")
@@ -183,7 +192,7 @@ extension TokenizerDefinition {
                 "never": TokenizerDefinition.AddedSpace.nowhere, "first": .atBeginningUnlessThere,
                 "always": .everywhereUnlessThere,
             ][scheme]
-        else { throw unsupported(path, "these pre-tokenizers") }
+        else { throw unsupported(path, "these steps of splitting: \(names(before))") }
         return space
     }
 }

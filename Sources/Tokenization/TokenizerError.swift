@@ -31,11 +31,11 @@ public enum TokenizerError: Error, Equatable, Sendable, CustomStringConvertible 
         case .unknownControlToken(let name):
             "the vocabulary has no control token “\(name)”; use a prompt template made for this model"
         case .missingChatTemplate(let path):
-            "\(path): the model has no chat template; give it the prompt as plain text"
+            "\(path): the model has no chat template, which jobs need; 'generate --raw' takes prompts as they are"
         case .unsupportedChatTemplate(let path, let reason):
-            "\(path): the model's chat template cannot be read: \(reason); give the model prompts as plain text"
+            "\(path): the model's chat template cannot be read: \(reason); 'generate --raw' takes prompts as they are"
         case .chatTemplateFailed(let path, let reason):
-            "\(path): \(reason); write the messages as the model expects them, or give it the prompt as plain text"
+            "\(path): \(reason); write the messages as the model's template expects them"
         }
     }
 }

@@ -117,6 +117,22 @@ import Testing
         #expect(verified.status == 0 && verified.output.contains("SHA-256"))
     }
 
+    /// A model that was not made for conversations takes prompts as they are, and says so.
+    @Test func aFolderWithoutAChatTemplateTakesRawPrompts() async throws {
+        try await withAdvice("{}") { folder in
+            try FileManager.default.removeItem(atPath: folder + "/chat_template.jinja")
+            let entry = try #require(try expected().first { $0.raw && !$0.advised })
+            let program = Program(environment: Self.exact.merging(["DELTAKV_MODEL": folder]) { $1 })
+            let raw = try await program.run(
+                "generate", "--raw", "--greedy", "--max-tokens", String(entry.maxTokens), entry.prompt)
+            #expect(raw.output == entry.text + "\n", "\(raw.errors)")
+            let chat = try await program.run("generate", "Hi")
+            #expect(chat.status == 1 && chat.errors.contains("generate --raw"), "\(chat.errors)")
+            let info = try await program.run("model", "info", folder)
+            #expect(info.output.contains("can be run    yes") && info.output.contains("conversations no:"))
+        }
+    }
+
     @Test func adviceThatCannotBeFollowedEndsTheProgramAndSaysSo() async throws {
         try await withAdvice(#"{"temperature": -2}"#) { folder in
             let outcome = try await Program().run("generate", "--model", folder, "--max-tokens", "2", "Hi")

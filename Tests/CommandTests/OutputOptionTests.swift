@@ -15,7 +15,7 @@ import Testing
                 #"{"max_tokens": 40, "json_schema": {"type": "object", "properties": {"topic": {"type": "string", "maxLength": 20}, "words": {"type": "integer", "minimum": 1}}, "required": ["topic", "words"]}}"#,
                 #"{"max_tokens": 6, "n": 3, "logprobs": 2, "temperature": 1, "seed": 4}"#,
                 #"{"max_tokens": 6, "temperature": 1, "seed": 5}"#,
-                #"{"json_schema": {"type": "string", "pattern": "a"}}"#, #"{"n": 1000}"#,
+                #"{"json_schema": {"type": "array", "uniqueItems": true}}"#, #"{"n": 1000}"#,
                 #"{"logit_bias": {"60000": 1}}"#,
             ]
             for (index, options) in options.enumerated() {
@@ -46,7 +46,7 @@ import Testing
                 #expect(try row.get("top") == 2)
                 #expect(try row.get("places") > 0)
             }
-            for (index, words) in [(3, "pattern"), (4, "n must be"), (5, "60000")] {
+            for (index, words) in [(3, "uniqueItems"), (4, "n must be"), (5, "60000")] {
                 let error: String = try rows[index].get("error")
                 #expect(error.hasPrefix("invalid_options") && error.contains(words), "\(error)")
             }

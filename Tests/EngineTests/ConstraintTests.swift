@@ -19,6 +19,9 @@ import Tokenization
         #"{"anyOf":[{"type":"object","properties":{"error":{"type":"string"}},"required":["error"]},{"type":"object","properties":{"value":{"type":"number"},"unit":{"type":["string","null"]}},"required":["value","unit"]}]}"#,
         ##"{"$defs":{"node":{"type":"object","properties":{"title":{"type":"string","maxLength":30},"parts":{"type":"array","items":{"$ref":"#/$defs/node"},"maxItems":2}},"required":["title"]}},"$ref":"#/$defs/node"}"##,
         #"{"enum":["yes","no","I do not know",42,null]}"#,
+        #"{"type":"object","properties":{"date":{"type":"string","pattern":"^\\d{4}-(0[1-9]|1[0-2])-[0-3]\\d$"},"tag":{"type":"string","pattern":"[a-z]","minLength":2,"maxLength":12}},"required":["date","tag"]}"#,
+        #"{"oneOf":[{"type":"object","properties":{"kind":{"const":"error"},"text":{"type":"string","maxLength":40}},"required":["kind","text"]},{"type":"object","properties":{"kind":{"enum":["fact","guess"]},"value":{"type":"integer"}},"required":["kind","value"]}]}"#,
+        #"{"type":"object","properties":{"confidence":{"type":"number","minimum":0,"maximum":1},"celsius":{"type":"number","exclusiveMinimum":-273.15,"maximum":1e3}},"required":["confidence","celsius"]}"#,
         "{}",
     ]
     private static let subjects = [
@@ -87,15 +90,19 @@ private enum SchemaCheck {
             return holds(value, root["$defs"]![String(reference.split(separator: "/").last!)]!, root: root)
         }
         if let any = schema["anyOf"]?.elements { return any.contains { holds(value, $0, root: root) } }
+        if let one = schema["oneOf"]?.elements { return one.count { holds(value, $0, root: root) } == 1 }
+        if let constant = schema["const"] { return constant == value }
         if let values = schema["enum"]?.elements { return values.contains { "\($0)" == "\(value)" } }
         let types = schema["type"]?.text.map { [$0] } ?? schema["type"]?.elements?.compactMap(\.text)
         if let types, !types.contains(where: { isOf(value, $0) }) { return false }
         if let text = value.text {
             let count = text.unicodeScalars.count
-            return count >= schema["minLength"]?.int ?? 0 && count <= schema["maxLength"]?.int ?? .max
+            let isFound = schema["pattern"]?.text.map { text.range(of: $0, options: .regularExpression) != nil } ?? true
+            return isFound && count >= schema["minLength"]?.int ?? 0 && count <= schema["maxLength"]?.int ?? .max
         }
-        if let number = value.int {
-            return number >= schema["minimum"]?.int ?? .min && number <= schema["maximum"]?.int ?? .max
+        if let number = value.double {
+            return number >= schema["minimum"]?.double ?? -.infinity && number <= schema["maximum"]?.double ?? .infinity
+                && number > schema["exclusiveMinimum"]?.double ?? -.infinity
         }
         if let elements = value.elements {
             return elements.count >= schema["minItems"]?.int ?? 0 && elements.count <= schema["maxItems"]?.int ?? .max

@@ -45,7 +45,7 @@ struct GGUFBuilder {
 }
 
 /// Where tests put short-lived files: in memory where the machine offers that, because they make thousands.
-private let scratch =
+let scratch =
     FileManager.default.isWritableFile(atPath: "/dev/shm")
     ? URL(fileURLWithPath: "/dev/shm") : FileManager.default.temporaryDirectory
 

@@ -7,7 +7,7 @@ import Testing
 
 /// A folder written by the safetensors library.
 @Suite final class HuggingFaceTests {
-    private let folder = FileManager.default.temporaryDirectory.appendingPathComponent("deltakv-\(UUID().uuidString)")
+    private let folder = scratch.appendingPathComponent("deltakv-\(UUID().uuidString)")
 
     init() throws { try FileManager.default.copyItem(at: golden.appendingPathComponent("hf"), to: folder) }
 

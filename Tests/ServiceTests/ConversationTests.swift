@@ -47,9 +47,13 @@ import Tokenization
         #expect(entries.count == 120 && entries.count { $0.text == nil } == 2)
         // What `strftime_now` was told.
         let date = Date(timeIntervalSince1970: 1_700_000_000)
+        let templates = try Dictionary(
+            uniqueKeysWithValues: Set(entries.map(\.template)).map { name in
+                let source = Self.tests.appendingPathComponent("JinjaTests/Golden/templates/\(name).jinja")
+                return (name, try Self.template(["chat_template.jinja": String(contentsOf: source, encoding: .utf8)]))
+            })
         for entry in entries {
-            let source = Self.tests.appendingPathComponent("JinjaTests/Golden/templates/\(entry.template).jinja")
-            let template = try Self.template(["chat_template.jinja": String(contentsOf: source, encoding: .utf8)])
+            let template = try #require(templates[entry.template])
             var options = JobOptions()
             options.tools = try ToolList(json: entry.tools)
             options.templateSettings = try TemplateSettings(json: entry.settings)

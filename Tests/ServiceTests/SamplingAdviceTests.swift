@@ -101,7 +101,7 @@ import Testing
     @Test func adviceIsPartOfAModelsDescription() throws {
         try withFolder(#"{"temperature": 0.7, "top_k": 20}"#) { path in
             let text = try ModelDescription(path: path).text
-            #expect(text.contains("its makers advise temperature 0.7, top_k 20.0"))
+            #expect(text.contains("its makers advise temperature 0.7, top_k 20"))
         }
         try withFolder(#"{"temperature": -3}"#) { path in
             let found = try ModelDescription(path: path)

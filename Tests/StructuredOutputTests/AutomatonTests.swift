@@ -57,8 +57,11 @@ import Testing
     }
 
     @Test(arguments: [
-        ("{", "not JSON"), (#"{"type":"thing"}"#, "must be one of"), (#"{"type":"string","pattern":"a"}"#, "pattern"),
-        (#"{"oneOf":[{}]}"#, "oneOf"), (#"{"type":"number","minimum":1}"#, "minimum"),
+        ("{", "not JSON"), (#"{"type":"thing"}"#, "must be one of"),
+        (#"{"type":"array","uniqueItems":true}"#, "uniqueItems"),
+        (#"{"not":{}}"#, "not"), (#"{"type":"number","minimum":1,"maximum":0.5}"#, "no number"),
+        (#"{"type":"number","minimum":1e-9}"#, "exponent"),
+        (#"{"type":"number","exclusiveMinimum":1,"maximum":1}"#, "no number"),
         (#"{"minLength":2,"maxLength":1,"type":"string"}"#, "above"),
         (#"{"enum":[]}"#, "enum"), (#"{"type":"integer","minimum":2,"maximum":1}"#, "range"),
         (##"{"$ref":"#/nowhere"}"##, "refers to nothing"),
@@ -76,8 +79,12 @@ import Testing
 
     static let schemas = [
         person, "{}", #"{"type":"array","items":{"type":"array","items":{"type":"string"},"minItems":1},"minItems":2}"#,
+        #"{"type":"number","minimum":-1.5,"exclusiveMaximum":20.25}"#,
+        #"{"type":"array","items":{"type":"number","exclusiveMinimum":0.125,"exclusiveMaximum":0.25}}"#,
+        #"{"type":"number","maximum":-0.5}"#, #"{"type":"number","minimum":12,"exclusiveMaximum":13}"#,
         #"{"type":"integer","minimum":-120,"maximum":7}"#, #"{"enum":["a","ab","abc",{"k":[1]}]}"#,
         #"{"anyOf":[{"const":"longer text"},{"type":"string","minLength":3},{"type":"object","required":["z"]}]}"#,
+        #"{"type":"object","properties":{"d":{"pattern":"^\\d{4}-(0[1-9]|1[0-2])$"},"q":{"pattern":"\"|é","maxLength":9}},"required":["d","q"]}"#,
         ##"{"$defs":{"t":{"type":"object","properties":{"kids":{"type":"array","items":{"$ref":"#/$defs/t"}},"v":{"type":"number"}},"required":["kids"]}},"$ref":"#/$defs/t"}"##,
     ]
 

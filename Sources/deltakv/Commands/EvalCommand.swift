@@ -89,11 +89,11 @@ struct EvalCommand: AsyncParsableCommand {
             paperCompressor: { try compressors.paper($0, loaded.model.configuration) })
         let names = policy?.values ?? PolicyCatalogue.defaultNames + compressors.policies(named: compressor)
         let policies = try names.map { try catalogue.policy(named: $0) }
-        let evaluation = Evaluation(
+        let evaluation = try Evaluation(
             documents: texts.map { .init(name: $0.name, tokens: loaded.tokenizer.encode($0.text)) },
             measure: TextMeasure(histories: Array(Set(history.values)).sorted(), score: score),
             contexts: RetrievalContext.make(questions: retrievalQuestions, tokenizer: loaded.tokenizer),
-            records: records, longBench: LongBenchMeasure(tokenizer: loaded.tokenizer, template: loaded.chatTemplate))
+            records: records, longBench: LongBenchMeasure(tokenizer: loaded.tokenizer, template: loaded.chatTemplate()))
         var progress = ProgressBar(steps: evaluation.passes(policies: policies.count))
         let runner = try HistoryRunner(model: loaded.model, threads: loaded.threads)
         let reports = try evaluation.run(policies, with: runner) { progress.next($0) }

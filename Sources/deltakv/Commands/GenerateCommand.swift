@@ -47,7 +47,8 @@ struct GenerateCommand: AsyncParsableCommand {
     private func tokens(of text: String, _ options: JobOptions, for loaded: LoadedModel) throws -> [TokenID] {
         let tokenizer = loaded.tokenizer
         guard raw else {
-            return try tokenizer.encode(loaded.chatTemplate.render([ChatMessage(role: .user, content: text)], options))
+            let message = ChatMessage(role: .user, content: text)
+            return try tokenizer.encode(loaded.chatTemplate().render([message], options))
         }
         // A chat template puts the beginning of text itself, where the model has one.
         return [tokenizer.beginningOfText].compactMap { $0 } + tokenizer.encode(text)
