@@ -76,6 +76,14 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]),
+        // A worker without a model, for ops/soak and ops/bench/queue.
+        .executableTarget(
+            name: "queue-worker",
+            dependencies: [
+                "Database", "JobQueue", "PostgreSQL",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ]),
 
         // A PostgreSQL server for the tests of one process.
         .target(
@@ -145,7 +153,7 @@ let package = Package(
             name: "CommandTests",
             dependencies: [
                 "CacheSamples", "CacheStore", "Database", "Evaluation", "PostgreSQL", "Service", "TestSupport",
-                "deltakv",
+                "deltakv", "queue-worker",
             ], exclude: ["Golden"]),
     ],
     swiftLanguageModes: [.v6]
