@@ -156,9 +156,11 @@ public final class Daemon: ServiceLifecycle.Service {
     /// Keeps the leases, writes progress and takes off the engine what must not go on.
     private func sendHeartbeat() async {
         do {
-            for signal in try await worker.heartbeat(runner.progress, lease: settings.lease) {
-                runner.interrupt(signal.jobID, ActiveJobs.Interruption(signal.reason))
-            }
+            let signals = try await worker.heartbeat(runner.progress, lease: settings.lease)
+            for signal in signals { runner.interrupt(signal.jobID, ActiveJobs.Interruption(signal.reason)) }
+            // Whoever cancelled need not wait for the engine's step. The job's own release comes later and changes nothing.
+            let cancelled = Set(signals.filter { $0.reason == .cancel }.map(\.jobID))
+            _ = try await worker.release(active.all.map(\.lease).filter { cancelled.contains($0.jobID) })
         } catch {
             logger.warning("The heartbeat failed; trying again.", metadata: ["error": "\(error)"])
         }
