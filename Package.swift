@@ -58,6 +58,7 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ]),
         .target(name: "JobQueue", dependencies: ["PostgreSQL", .product(name: "Logging", package: "swift-log")]),
+        .target(name: "BatchFiles", dependencies: ["JobQueue"]),
         .target(
             name: "Service",
             dependencies: [
@@ -70,7 +71,8 @@ let package = Package(
         .executableTarget(
             name: "deltakv",
             dependencies: [
-                "CacheStore", "Compression", "Database", "Engine", "Evaluation", "Inference", "JobQueue", "Kernels",
+                "BatchFiles", "CacheStore", "Compression", "Database", "Engine", "Evaluation", "Inference", "JobQueue",
+                "Kernels",
                 "ModelFiles", "PostgreSQL", "Service", "Tokenization",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
@@ -136,6 +138,9 @@ let package = Package(
             exclude: ["Golden"]),
         .testTarget(name: "PostgreSQLTests", dependencies: ["PostgreSQL", "TestSupport"]),
         .testTarget(name: "DatabaseTests", dependencies: ["Database", "PostgreSQL", "TestSupport"]),
+        .testTarget(
+            name: "BatchFilesTests",
+            dependencies: ["BatchFiles", "Database", "JobQueue", "PostgreSQL", "TestSupport"]),
         .testTarget(
             name: "JobQueueTests",
             dependencies: [
