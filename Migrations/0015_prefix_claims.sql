@@ -18,8 +18,10 @@ AS $$
 DECLARE
     head CONSTANT bigint[] := deltakv.pick_quickly(pick_alike.tenant, max_jobs, with_suspects);
 BEGIN
+    -- Looked up one by one: a join might read the queue from its first dead row on.
     IF coalesce(cardinality(head), 0) = 0 OR prefixes = '{}' AND NOT EXISTS (
-        SELECT FROM unnest(head) h (id) JOIN deltakv.queue q ON q.job_id = h.id WHERE q.prefix_key IS NOT NULL)
+        SELECT FROM unnest(head) h (id)
+        WHERE (SELECT q.prefix_key FROM deltakv.queue q WHERE q.job_id = h.id) IS NOT NULL)
     THEN
         RETURN head;
     END IF;
@@ -27,7 +29,8 @@ BEGIN
     RETURN ARRAY(
         WITH leaders AS MATERIALIZED (
             SELECT h.place, q.job_id, q.prefix_key, - q.priority::bigint AS rank
-            FROM unnest(head) WITH ORDINALITY AS h (job_id, place) JOIN deltakv.queue q ON q.job_id = h.job_id
+            FROM unnest(head) WITH ORDINALITY AS h (job_id, place) CROSS JOIN LATERAL (
+                SELECT * FROM deltakv.queue q WHERE q.job_id = h.job_id LIMIT 1) q
         ), beginnings AS MATERIALIZED (
             SELECT b.prefix_key, b.rank, min(b.place) AS place
             FROM (

@@ -45,7 +45,8 @@ BEGIN
     )
     SELECT count(*), max(s.job_id), (array_agg(s.job_id ORDER BY s.job_id) FILTER (
         WHERE s.ended < ended_before AND NOT EXISTS (
-            SELECT FROM deltakv.dependencies d JOIN deltakv.queue q USING (job_id) WHERE d.depends_on = s.job_id)
+            SELECT FROM deltakv.dependencies d WHERE d.depends_on = s.job_id
+                AND (SELECT q.state FROM deltakv.queue q WHERE q.job_id = d.job_id) IS NOT NULL)
         ))[1:max_jobs]
     INTO seen_count, last_seen, old FROM seen s;
     IF cardinality(old) = max_jobs THEN

@@ -90,7 +90,8 @@ import Testing
             }
             let text = await message { _ = try await migrator(patience: .zero).migrate(settings) }
             #expect(text.contains("0002_b.sql failed") && text.contains("lock timeout"))
-            async let applied = migrator(patience: .seconds(60)).migrate(settings)
+            let waiting = try migrator(patience: .seconds(60))
+            async let applied = waiting.migrate(settings)
             for _ in 0..<20 {
                 try await client.script("SET statement_timeout = '5s'; SELECT count(*) FROM deltakv.a")
                 try await Task.sleep(for: .milliseconds(50))
