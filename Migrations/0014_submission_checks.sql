@@ -31,7 +31,9 @@ INSERT INTO deltakv.option_rules (name, kind, least, above, most, expected) VALU
     ('stop_token_ids', 'integers', 0, NULL, 2147483647, 'a list of at most 1,024 tokens'' numbers'),
     ('n', 'integer', 1, NULL, 128, 'a whole number between 1 and 128'),
     ('logprobs', 'integer', 0, NULL, 20, 'a whole number between 0 and 20'),
-    ('json_schema', 'any', NULL, NULL, NULL, 'a JSON schema, or a text that holds one');
+    ('json_schema', 'any', NULL, NULL, NULL, 'a JSON schema, or a text that holds one'),
+    ('tools', 'any', NULL, NULL, NULL, 'a list of tools as in OpenAI''s API'),
+    ('chat_template_kwargs', 'any', NULL, NULL, NULL, 'an object of variables for the chat template');
 
 CREATE FUNCTION deltakv.follows(value jsonb, rule deltakv.option_rules) RETURNS boolean
 LANGUAGE plpgsql IMMUTABLE
@@ -110,14 +112,16 @@ LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF jsonb_typeof(messages) = 'array' AND messages #>> '{-1,role}' = 'user' AND NOT EXISTS (
+    -- What contents and tool calls are made of is looked at when the job runs.
+    IF jsonb_typeof(messages) = 'array' AND messages #>> '{-1,role}' IN ('user', 'tool') AND NOT EXISTS (
         SELECT FROM jsonb_array_elements(messages) m (message)
-        WHERE coalesce(m.message ->> 'role', '') NOT IN ('system', 'user', 'assistant')
-            OR coalesce(jsonb_typeof(m.message -> 'content'), '') <> 'string')
+        WHERE coalesce(m.message ->> 'role', '') NOT IN ('system', 'user', 'assistant', 'tool')
+            OR coalesce(jsonb_typeof(m.message -> 'content'), '') NOT IN ('string', 'array')
+                AND coalesce(jsonb_typeof(m.message -> 'tool_calls'), '') <> 'array')
     THEN
         RETURN NULL;
     END IF;
-    RETURN 'messages must be a JSON list such as [{"role": "user", "content": "Hello"}], the user''s last';
+    RETURN 'messages must be a JSON list such as [{"role": "user", "content": "Hello"}], the user''s or a tool''s last';
 END
 $$;
 COMMENT ON FUNCTION deltakv.message_fault(jsonb) IS 'What is wrong with the messages of a job; null where nothing is.';

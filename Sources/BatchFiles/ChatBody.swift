@@ -7,14 +7,14 @@ enum ChatBody {
         "model", "messages", "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key",
         "logprobs", "top_logprobs", "max_completion_tokens", "response_format", "stop",
     ]
-    /// Members that are options of the same name; the last four are vLLM's.
+    /// Members that are options of the same name; the last six are vLLM's.
     private static let same: Set<String> = [
         "max_tokens", "temperature", "top_p", "n", "seed", "presence_penalty", "frequency_penalty", "logit_bias",
-        "top_k", "min_p", "repetition_penalty", "min_tokens", "stop_token_ids",
+        "tools", "chat_template_kwargs", "top_k", "min_p", "repetition_penalty", "min_tokens", "stop_token_ids",
     ]
     /// Members that ask for nothing when they have this value.
     private static let harmless: [String: JSONValue] = [
-        "stream": .bool(false), "tools": .array([]), "parallel_tool_calls": .bool(true), "tool_choice": .text("none"),
+        "stream": .bool(false), "parallel_tool_calls": .bool(true), "tool_choice": .text("auto"),
     ]
 
     static func model(_ value: JSONValue?) throws(LineFault) -> String {
@@ -24,7 +24,7 @@ enum ChatBody {
         return name
     }
 
-    /// Messages with one text each; a developer is a system.
+    /// The messages as they are, but that a developer is a system.
     static func messages(_ value: JSONValue?) throws(LineFault) -> [JSONValue] {
         guard let given = value?.elements, !given.isEmpty else {
             throw LineFault("missing_required_parameter", "messages must be a list", param: "body.messages")
@@ -32,26 +32,29 @@ enum ChatBody {
         var messages: [JSONValue] = []
         for (index, message) in given.enumerated() {
             let place = "body.messages[\(index)]"
-            let roles = ["system": "system", "developer": "system", "user": "user", "assistant": "assistant"]
+            let roles = [
+                "system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool",
+            ]
             guard let role = message.members?["role"]?.text.flatMap({ roles[$0] }) else {
                 throw LineFault(
-                    "unsupported_value", "a role must be system, developer, user or assistant", param: "\(place).role")
+                    "unsupported_value", "a role must be system, developer, user, assistant or tool",
+                    param: "\(place).role")
             }
-            guard let content = text(of: message.members?["content"]) else {
+            let calls = message.members?["tool_calls"]?.elements ?? []
+            guard isText(message.members?["content"]) || !calls.isEmpty else {
                 throw LineFault(
                     "unsupported_value", "content must be a text, or a list of parts of the type text",
                     param: "\(place).content")
             }
-            messages.append(.object(["role": .text(role), "content": .text(content)]))
+            messages.append(.object((message.members ?? [:]).merging(["role": .text(role)]) { $1 }))
         }
         return messages
     }
 
-    private static func text(of content: JSONValue?) -> String? {
-        if let text = content?.text { return text }
-        guard let parts = content?.elements else { return nil }
-        let texts = parts.compactMap { $0.members?["type"]?.text == "text" ? $0.members?["text"]?.text : nil }
-        return texts.count == parts.count ? texts.joined() : nil
+    private static func isText(_ content: JSONValue?) -> Bool {
+        if content?.text != nil { return true }
+        guard let parts = content?.elements else { return false }
+        return parts.allSatisfy { $0.members?["type"]?.text == "text" && $0.members?["text"]?.text != nil }
     }
 
     /// The queue's options for a body.

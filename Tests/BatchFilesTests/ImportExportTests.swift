@@ -63,7 +63,7 @@ import Testing
     @Test func badLinesAreNamedAndTheOthersGoIn() async throws {
         try await withQueue { queue, client in
             let lines = [
-                request("1"), "", "{", request("2", #", "temperature": 900"#), request("3", #", "tools": [1]"#), "  \r",
+                request("1"), "", "{", request("2", #", "temperature": 900"#), request("3", #", "audio": {}"#), "  \r",
                 request("1", #", "max_tokens": 5"#), request("4"),
             ]
             let path = try temporaryFile(Data(lines.joined(separator: "\n").utf8))

@@ -32,7 +32,13 @@ import Testing
             request.job["messages"]
                 == .array([
                     .object(["role": .text("system"), "content": .text("be brief")]),
-                    .object(["role": .text("user"), "content": .text("one two")]),
+                    .object([
+                        "role": .text("user"),
+                        "content": .array([
+                            .object(["type": .text("text"), "text": .text("one ")]),
+                            .object(["type": .text("text"), "text": .text("two")]),
+                        ]),
+                    ]),
                 ]))
         #expect(
             request.job["options"]
@@ -59,13 +65,13 @@ import Testing
 
     @Test(arguments: [
         (#"{"messages": []}"#, "body.model"), (#"{"model": "m", "messages": []}"#, "body.messages"),
-        (#"{"model": "m", "messages": [{"role": "tool", "content": "x"}]}"#, "body.messages[0].role"),
+        (#"{"model": "m", "messages": [{"role": "robot", "content": "x"}]}"#, "body.messages[0].role"),
         (
             #"{"model": "m", "messages": [{"role": "user", "content": [{"type": "image_url"}]}]}"#,
             "body.messages[0].content"
         ),
         (#"{"model": "m", \#(user), "stream": true}"#, "body.stream"),
-        (#"{"model": "m", \#(user), "tools": [{"type": "function"}]}"#, "body.tools"),
+        (#"{"model": "m", \#(user), "tool_choice": "required"}"#, "body.tool_choice"),
         (#"{"model": "m", \#(user), "temprature": 1}"#, "body.temprature"),
         (#"{"model": "m", \#(user), "response_format": {"type": "json_object"}}"#, "body.response_format"),
         (#"{"model": "m", \#(user), "response_format": {"type": "json_schema"}}"#, "body.response_format"),

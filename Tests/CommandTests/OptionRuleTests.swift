@@ -19,7 +19,8 @@ import Testing
         #"{"seed": 9223372036854775807}"#, #"{"seed": "a"}"#, #"{"stop": ["a", "b"]}"#, #"{"stop": [""]}"#,
         #"{"stop": "a"}"#, #"{"stop": [1]}"#, #"{"stop_token_ids": [1, 2]}"#, #"{"stop_token_ids": ["1"]}"#,
         #"{"stop_token_ids": [1.5]}"#, #"{"json_schema": {"type": "object"}}"#,
-        #"{"json_schema": "{\"type\": \"string\"}"}"#,
+        #"{"json_schema": "{\"type\": \"string\"}"}"#, #"{"chat_template_kwargs": {"a": true}}"#,
+        #"{"tools": [{"type": "function", "function": {"name": "f"}}]}"#,
     ]
 
     @Test func databaseAndDaemonAgree() async throws {

@@ -49,7 +49,7 @@ import Testing
                 SELECT deltakv.submit('t', custom_id => 'past', batch => 'b', deadline => now());
                 SELECT deltakv.submit('t', custom_id => 'never', batch => 'b', run_at => now() + interval '2 hours',
                     deadline => now() + interval '1 hour');
-                SELECT deltakv.submit('t', custom_id => 'roles', batch => 'b', messages => '[{"role": "tool", "content": ""}]');
+                SELECT deltakv.submit('t', custom_id => 'roles', batch => 'b', messages => '[{"role": "robot", "content": ""}]');
                 SELECT deltakv.submit('t', custom_id => 'last', batch => 'b',
                     messages => '[{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]');
                 SELECT deltakv.submit('t', custom_id => 'variables', batch => 'b', variables => '{"a": 1}')
