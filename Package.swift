@@ -58,6 +58,7 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ]),
         .target(name: "JobQueue", dependencies: ["PostgreSQL", .product(name: "Logging", package: "swift-log")]),
+        .target(name: "BatchFiles", dependencies: ["JobQueue"]),
         .target(
             name: "Service",
             dependencies: [
@@ -70,11 +71,20 @@ let package = Package(
         .executableTarget(
             name: "deltakv",
             dependencies: [
-                "CacheStore", "Compression", "Database", "Engine", "Evaluation", "Inference", "JobQueue", "Kernels",
+                "BatchFiles", "CacheStore", "Compression", "Database", "Engine", "Evaluation", "Inference", "JobQueue",
+                "Kernels",
                 "ModelFiles", "PostgreSQL", "Service", "Tokenization",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ]),
+        // A worker without a model, for ops/soak and ops/bench/queue.
+        .executableTarget(
+            name: "queue-worker",
+            dependencies: [
+                "Database", "JobQueue", "PostgreSQL",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
             ]),
 
         // A PostgreSQL server for the tests of one process.
@@ -129,6 +139,9 @@ let package = Package(
         .testTarget(name: "PostgreSQLTests", dependencies: ["PostgreSQL", "TestSupport"]),
         .testTarget(name: "DatabaseTests", dependencies: ["Database", "PostgreSQL", "TestSupport"]),
         .testTarget(
+            name: "BatchFilesTests",
+            dependencies: ["BatchFiles", "Database", "JobQueue", "PostgreSQL", "TestSupport"]),
+        .testTarget(
             name: "JobQueueTests",
             dependencies: [
                 "Database", "JobQueue", "PostgreSQL", "SeededRandom", "TestSupport",
@@ -145,7 +158,7 @@ let package = Package(
             name: "CommandTests",
             dependencies: [
                 "CacheSamples", "CacheStore", "Database", "Evaluation", "PostgreSQL", "Service", "TestSupport",
-                "deltakv",
+                "deltakv", "queue-worker",
             ], exclude: ["Golden"]),
     ],
     swiftLanguageModes: [.v6]

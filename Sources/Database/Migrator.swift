@@ -11,11 +11,21 @@ public struct Migrator: Sendable {
     public let directory: String
     /// The files, in order.
     public let migrations: [Migration]
+    private let lockWait: Duration
+    private let patience: Duration
     private let logger: Logger
 
     /// A migrator for the files `NNNN_name.sql` in `directory`. Throws `DatabaseError` where they are not in order.
-    public init(directory: String, logger: Logger = Logger(label: "deltakv.database")) throws(DatabaseError) {
+    /// - Parameters:
+    ///   - lockWait: how long a file may wait for a lock, and hold up those behind it, before it steps back
+    ///   - patience: how long it is tried again then
+    public init(
+        directory: String, lockWait: Duration = .seconds(2), patience: Duration = .seconds(600),
+        logger: Logger = Logger(label: "deltakv.database")
+    ) throws(DatabaseError) {
         self.directory = directory
+        self.lockWait = lockWait
+        self.patience = patience
         self.logger = logger
         migrations = try Migration.load(from: directory)
     }
@@ -108,23 +118,42 @@ public struct Migrator: Sendable {
         }
     }
 
+    /// Applies a file. While others hold locks that it needs, whoever comes after it would wait behind it: so it steps back
+    /// after a moment, lets them pass, and tries again.
     private func apply(_ migration: Migration, on connection: PostgresConnection) async throws {
-        do {
-            try await connection.transaction { transaction in
-                let before = try await Self.transactionID(transaction)
-                try await transaction.script(migration.sql)
-                guard try await Self.transactionID(transaction) == before else {
-                    throw DatabaseError(
-                        "\(migration.fileName) ends the transaction that it runs in; take BEGIN, COMMIT and ROLLBACK out of"
-                            + " it, and undo by hand what it stored.")
-                }
-                try await transaction.query(
-                    "INSERT INTO deltakv.migrations (version, name, sha256) VALUES ($1, $2, $3)",
-                    [migration.version, migration.name, migration.checksum])
+        let end = ContinuousClock.now + patience
+        while true {
+            do {
+                return try await attempt(migration, on: connection)
+            } catch let error as PostgresError where Self.isLocked(error) && ContinuousClock.now < end {
+                logger.notice(
+                    "Waiting for others' locks", metadata: ["file": "\(migration.fileName)", "reason": "\(error)"])
+                try await Task.sleep(for: lockWait)
+            } catch let error as PostgresError where error.kind == .server && !error.isConnectionLoss {
+                let line = error.position.map { " at line \(Self.line(of: $0, in: migration.sql))" } ?? ""
+                throw DatabaseError("\(migration.fileName) failed\(line) and was rolled back: \(error)")
             }
-        } catch let error as PostgresError where error.kind == .server && !error.isConnectionLoss {
-            let line = error.position.map { " at line \(Self.line(of: $0, in: migration.sql))" } ?? ""
-            throw DatabaseError("\(migration.fileName) failed\(line) and was rolled back: \(error)")
+        }
+    }
+
+    /// Lock timeouts and deadlocks.
+    private static func isLocked(_ error: PostgresError) -> Bool {
+        error.sqlState == "55P03" || error.sqlState == "40P01"
+    }
+
+    private func attempt(_ migration: Migration, on connection: PostgresConnection) async throws {
+        try await connection.transaction { transaction in
+            try await transaction.script("SET LOCAL lock_timeout = \(Int(lockWait / .milliseconds(1)))")
+            let before = try await Self.transactionID(transaction)
+            try await transaction.script(migration.sql)
+            guard try await Self.transactionID(transaction) == before else {
+                throw DatabaseError(
+                    "\(migration.fileName) ends the transaction that it runs in; take BEGIN, COMMIT and ROLLBACK out of"
+                        + " it, and undo by hand what it stored.")
+            }
+            try await transaction.query(
+                "INSERT INTO deltakv.migrations (version, name, sha256) VALUES ($1, $2, $3)",
+                [migration.version, migration.name, migration.checksum])
         }
         // What a file set for its session must not reach the next one.
         try await connection.script("RESET ALL; RESET ROLE")

@@ -34,6 +34,11 @@ public struct ClaimedJob: Sendable {
     public let messages: String?
     /// Whether nothing may run beside it: its worker has died once.
     public let isAlone: Bool
+    /// Jobs of a tenant with the same key have prompts that begin alike; nil where that beginning is short.
+    public let prefixKey: Int64?
+
+    /// Bytes of document, messages and variables.
+    public var inputBytes: Int { (document?.utf8.count ?? 0) + (messages?.utf8.count ?? 0) + variables.utf8.count }
 
     init(row: PostgresRow) throws {
         lease = Lease(jobID: try row.get("job_id"), token: try row.get("token"))
@@ -51,5 +56,6 @@ public struct ClaimedJob: Sendable {
         templateSource = try row.get("template_source")
         messages = try row.get("messages")
         isAlone = try row.get("alone")
+        prefixKey = try row.get("prefix_key")
     }
 }

@@ -42,8 +42,14 @@ public struct JobQueue: Sendable {
     }
 
     /// Does what has to be done now and then: submits follow-up jobs and folds counts. Anybody may call it at any time.
-    public func tidy() async throws {
-        try await client.query("SELECT deltakv.tidy()", [], prepared: true)
+    ///
+    /// - Parameter retention: Also removes jobs that ended longer ago, a part of them at a time; nil keeps all.
+    /// - Returns: How many jobs were removed.
+    @discardableResult
+    public func tidy(retention: Duration? = nil) async throws -> Int {
+        try await client.query(
+            "SELECT deltakv.tidy(make_interval(secs => $1)) AS removed", [retention?.inSeconds], prepared: true
+        ).onlyRow().get("removed")
     }
 
     /// Makes a template known to the database, as a new version unless its latest has the same text.

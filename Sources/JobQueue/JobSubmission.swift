@@ -12,7 +12,7 @@ public struct JobSubmission: Sendable {
     public var customID: String?
     /// The batch, made when it does not exist.
     public var batch: String
-    /// JSON text of overrides of the template's sampling and limits; checked when the job runs.
+    /// JSON text of overrides of the template's sampling and limits; where they are no good, the job fails at once.
     public var options: String
     /// JSON text of the template's variables.
     public var variables: String

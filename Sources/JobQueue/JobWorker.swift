@@ -16,7 +16,8 @@ public struct JobWorker: Sendable {
         self.client = client
     }
 
-    /// Starts waiting jobs: tenants take turns, and of each one's jobs larger priorities and older ones come first.
+    /// Starts waiting jobs: tenants take turns, and of each one's jobs larger priorities and older ones come first, jobs
+    /// whose prompts begin alike together.
     ///
     /// A connection that breaks in between can leave jobs claimed that nobody runs; they are rescued when their lease
     /// ends.
@@ -26,18 +27,20 @@ public struct JobWorker: Sendable {
     ///   - lease: how long the jobs are this worker's without a heartbeat
     ///   - attemptTimeout: how long an attempt may run; nil for no limit
     ///   - inputBytes: bytes of documents and variables at most, but always one job; nil for no limit
+    ///   - prefixes: ``ClaimedJob/prefixKey`` of jobs whose beginnings the worker has at hand: others with them come first
     public func claim(
-        _ limit: Int, holding: Int = 0, lease: Duration, attemptTimeout: Duration? = nil, inputBytes: Int? = nil
+        _ limit: Int, holding: Int = 0, lease: Duration, attemptTimeout: Duration? = nil, inputBytes: Int? = nil,
+        prefixes: [Int64] = []
     ) async throws -> [ClaimedJob] {
         guard limit > 0 else { return [] }
         let rows = try await client.query(
             """
-            SELECT c.*, c.template_body ->> 'yaml' AS template_source FROM deltakv.claim_2(
-                $1, $2::integer, $3::integer, make_interval(secs => $4), make_interval(secs => $5), $6) c
+            SELECT c.*, c.template_body ->> 'yaml' AS template_source FROM deltakv.claim_3(
+                $1, $2::integer, $3::integer, make_interval(secs => $4), make_interval(secs => $5), $6, $7) c
             """,
             [
                 id, Int32(clamping: holding), Int32(clamping: limit), lease.inSeconds, attemptTimeout?.inSeconds,
-                inputBytes,
+                inputBytes, prefixes,
             ], prepared: true)
         return try rows.map(ClaimedJob.init(row:))
     }

@@ -32,6 +32,10 @@ final class ActiveJobs: Sendable {
         let ticket: UInt64
         /// Whether nothing may run beside it.
         let isAlone: Bool
+        /// Of jobs whose prompts begin alike.
+        let prefixKey: Int64?
+        /// Tokens of keys and values that it may come to hold.
+        var kvTokens: Int
         /// Whether its prompt is done: it decodes.
         var isDecoding = false
         var interruption: Interruption?
@@ -43,12 +47,23 @@ final class ActiveJobs: Sendable {
     /// Whether a job is held that nothing may run beside.
     var isReserved: Bool { entries.withLock { $0.values.contains(where: \.isAlone) } }
     var count: Int { entries.withLock { $0.count } }
+    /// Tokens of keys and values that the jobs held may come to need.
+    var kvTokens: Int { entries.withLock { $0.values.reduce(0) { $0 + $1.kvTokens } } }
+    /// The beginnings of the jobs held.
+    var prefixes: [Int64] { entries.withLock { Set($0.values.compactMap(\.prefixKey)).sorted() } }
     /// Jobs whose prompt is not done.
     var inPrefill: Int { entries.withLock { $0.values.count { !$0.isDecoding } } }
 
     func add(_ job: ClaimedJob, ticket: UInt64) {
-        let entry = Entry(lease: job.lease, ticket: ticket, isAlone: job.isAlone)
+        let entry = Entry(
+            lease: job.lease, ticket: ticket, isAlone: job.isAlone, prefixKey: job.prefixKey,
+            kvTokens: KVBudget.tokens(forBytes: job.inputBytes))
         entries.withLock { $0[job.lease.jobID] = entry }
+    }
+
+    /// Notes how many tokens a job really may come to, once its prompt is known.
+    func setTokens(_ count: Int, of jobID: Int64) {
+        entries.withLock { $0[jobID]?.kvTokens = count }
     }
 
     func remove(_ jobID: Int64) {

@@ -24,14 +24,18 @@ public final class Daemon: ServiceLifecycle.Service {
     private let runner: JobRunner
     private let active: ActiveJobs
     private let settings: WorkerSettings
+    private let budget: KVBudget
     private let mode: Mode
     private let logger: Logger
 
     /// Makes a daemon of its parts. The engine is stopped when the daemon has ended.
+    ///
+    /// - Parameter kvTokens: Tokens whose keys and values the engine can hold; bounds what is claimed.
     public init(
-        queue: JobQueue, worker: JobWorker, engine: GenerationEngine, preparer: JobPreparer,
+        queue: JobQueue, worker: JobWorker, engine: GenerationEngine, preparer: JobPreparer, kvTokens: Int,
         settings: WorkerSettings, mode: Mode, logger: Logger
     ) {
+        budget = KVBudget(capacity: kvTokens)
         active = ActiveJobs()
         runner = JobRunner(worker: worker, engine: engine, preparer: preparer, active: active, logger: logger)
         self.queue = queue
@@ -83,9 +87,13 @@ public final class Daemon: ServiceLifecycle.Service {
 
     private func claim() async -> [(ClaimedJob, ticket: UInt64)] {
         let room = min(settings.maxJobs - active.count, Self.lookahead - active.inPrefill)
-        guard room > 0, !active.isReserved else { return [] }
+        let inputBytes = budget.inputBytes(beside: active.kvTokens)
+        // An idle daemon takes one job whatever its size; a busy one waits until a byte is free.
+        guard room > 0, !active.isReserved, inputBytes > 0 || active.count == 0 else { return [] }
         do {
-            return try await worker.claim(room, holding: active.count, lease: settings.lease).map { job in
+            return try await worker.claim(
+                room, holding: active.count, lease: settings.lease, inputBytes: inputBytes, prefixes: active.prefixes
+            ).map { job in
                 let ticket = runner.engine.ticket()
                 active.add(job, ticket: ticket)
                 return (job, ticket)
@@ -131,7 +139,7 @@ public final class Daemon: ServiceLifecycle.Service {
 
     private func keepHouse() async {
         do {
-            try await queue.tidy()
+            try await queue.tidy(retention: settings.retention)
             let rescued = try await queue.rescue()
             if !rescued.isEmpty {
                 logger.notice("Took jobs from workers that vanished.", metadata: ["jobs": "\(rescued.count)"])
@@ -148,9 +156,11 @@ public final class Daemon: ServiceLifecycle.Service {
     /// Keeps the leases, writes progress and takes off the engine what must not go on.
     private func sendHeartbeat() async {
         do {
-            for signal in try await worker.heartbeat(runner.progress, lease: settings.lease) {
-                runner.interrupt(signal.jobID, ActiveJobs.Interruption(signal.reason))
-            }
+            let signals = try await worker.heartbeat(runner.progress, lease: settings.lease)
+            for signal in signals { runner.interrupt(signal.jobID, ActiveJobs.Interruption(signal.reason)) }
+            // Whoever cancelled need not wait for the engine's step. The job's own release comes later and changes nothing.
+            let cancelled = Set(signals.filter { $0.reason == .cancel }.map(\.jobID))
+            _ = try await worker.release(active.all.map(\.lease).filter { cancelled.contains($0.jobID) })
         } catch {
             logger.warning("The heartbeat failed; trying again.", metadata: ["error": "\(error)"])
         }

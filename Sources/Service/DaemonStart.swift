@@ -39,7 +39,8 @@ extension Daemon {
             host: ProcessInfo.processInfo.hostName, processID: Int(ProcessInfo.processInfo.processIdentifier),
             version: Version.current)
         return Daemon(
-            queue: queue, worker: worker, engine: engine, preparer: preparer, settings: settings.worker, mode: mode,
+            queue: queue, worker: worker, engine: engine, preparer: preparer,
+            kvTokens: settings.engine.kvTokens(for: loaded.model.configuration), settings: settings.worker, mode: mode,
             logger: logger)
     }
 }

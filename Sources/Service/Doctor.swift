@@ -56,7 +56,8 @@ public struct Doctor: Sendable {
             kv.memory \(formatByteCount(engine.kvBytes)), kv.type \(engine.kvDataType), \
             kv.policy \(settings.kvPolicy), engine.max_sequences \(engine.maxSequences), engine.rows_per_step \(engine.rowsPerStep), \
             worker.max_jobs \(worker.maxJobs), worker.lease \(worker.lease), worker.poll \(worker.poll), \
-            worker.grace \(worker.grace), cache.directory \(settings.cache.directory), \
+            worker.grace \(worker.grace), \
+            worker.retention \(worker.retention.map { "\($0)" } ?? "for ever"), cache.directory \(settings.cache.directory), \
             cache.budget \(formatByteCount(settings.cache.budget)), cache.ttl \(settings.cache.life ?? .zero), \
             cache.free_floor \(formatByteCount(settings.cache.freeFloor))
             """)

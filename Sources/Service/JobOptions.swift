@@ -68,6 +68,9 @@ public struct JobOptions: Sendable, Equatable, Decodable {
 
     static let defaultMaxTokens = 256
 
+    /// The options' names, as jobs write them.
+    public static let names = CodingKeys.allCases.map(\.rawValue)
+
     /// Options that leave everything open.
     public init() {}
 

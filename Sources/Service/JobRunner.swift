@@ -58,6 +58,7 @@ struct JobRunner: Sendable {
         do {
             var request = try preparer.request(for: JobPreparer.Input(job))
             request.cacheSalt = Array(job.tenant.utf8)
+            active.setTokens(KVBudget.tokens(of: request), of: lease.jobID)
             let generation = try await engine.generate(request, ticket: ticket) { _ in
                 if active.markDecoding(lease.jobID) { onDecoding() }
             }

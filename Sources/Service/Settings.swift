@@ -43,6 +43,8 @@ public struct WorkerSettings: Sendable, Equatable {
     public var poll: Duration
     /// How long jobs may go on after SIGTERM before they are handed back.
     public var grace: Duration
+    /// How long finished jobs are kept; nil for ever.
+    public var retention: Duration?
 }
 
 /// A setting that cannot be used.

@@ -25,6 +25,7 @@ extension Settings {
         case workerLease = "worker.lease"
         case workerPoll = "worker.poll"
         case workerGrace = "worker.grace"
+        case workerRetention = "worker.retention"
         case cacheDirectory = "cache.directory"
         case cacheBudget = "cache.budget"
         case cacheLife = "cache.ttl"
@@ -60,7 +61,8 @@ extension Settings {
                 maxJobs: try await reader.int(.workerMaxJobs, default: 64, in: 1...100_000),
                 lease: try await reader.duration(.workerLease, default: .seconds(60), atLeast: .seconds(3)),
                 poll: try await reader.duration(.workerPoll, default: .seconds(2), atLeast: .milliseconds(10)),
-                grace: try await reader.duration(.workerGrace, default: .seconds(30), atLeast: .zero)),
+                grace: try await reader.duration(.workerGrace, default: .seconds(30), atLeast: .zero),
+                retention: try await reader.optionalDuration(.workerRetention, atLeast: .seconds(60))),
             cache: try await cache(reader, environment),
             file: file)
         return settings
@@ -173,6 +175,13 @@ private struct SettingsReader {
     func duration(_ key: Settings.Key, default fallback: Duration, atLeast least: Duration) async throws -> Duration {
         try await value(key, default: fallback, expected: "a duration of at least \(least), such as 30s or 500ms") {
             parseDuration($0).flatMap { $0 >= least ? $0 : nil }
+        }
+    }
+
+    func optionalDuration(_ key: Settings.Key, atLeast least: Duration) async throws -> Duration? {
+        let expected = "a duration of at least \(least), such as 30d"
+        return try await value(key, default: Duration?.none, expected: expected) { text -> Duration?? in
+            parseDuration(text).flatMap { $0 >= least ? .some(.some($0)) : nil }
         }
     }
 

@@ -153,13 +153,20 @@ import Testing
     @Test func aRunningJobCanBeCancelled() async throws {
         try await withQueue { program, client in
             try await submit(1, words: 1500, maxTokens: 4000, to: client)
-            let daemon = try program.start(["daemon", "--drain", "--lease", "3s"])
+            let daemon = try program.start(["daemon", "--drain"])
             try await wait("the job is running") {
                 try await number("SELECT count(*) FROM deltakv.queue WHERE state = 'running'", client) == 1
             }
             try await client.query("SELECT deltakv.cancel(batch => 'test')")
             #expect(await daemon.outcome().status == 0)
             #expect(try await number("SELECT count(*) FROM deltakv.results WHERE state = 'cancelled'", client) == 1)
+            // A notification, a step of the engine and a write; a heartbeat would come after fifteen seconds only.
+            let milliseconds = try await number(
+                """
+                SELECT round(extract(epoch FROM o.cancelled_at - e.occurred_at) * 1000)::integer
+                FROM deltakv.outcomes o JOIN deltakv.job_events e ON e.event = 'cancel_requested' AND e.job_id = o.job_id
+                """, client)
+            #expect(milliseconds < 5000)
         }
     }
 

@@ -18,15 +18,21 @@ struct Program {
         self.environment = ProcessInfo.processInfo.environment.merging(environment) { _, new in new }
     }
 
-    /// Lies beside the tests' own program.
-    private static let executable =
-        URL(fileURLWithPath: CommandLine.arguments[0]).resolvingSymlinksInPath().deletingLastPathComponent()
-        .appendingPathComponent("deltakv")
+    /// Where the tests' own program lies, and beside it the others.
+    static let folder = URL(fileURLWithPath: CommandLine.arguments[0]).resolvingSymlinksInPath()
+        .deletingLastPathComponent()
+    private static let executable = folder.appendingPathComponent("deltakv")
 
     /// Runs to the end.
     func run(_ arguments: String..., input: String? = nil) async throws -> Outcome {
         let running = try start(arguments, input: input)
         return await running.outcome()
+    }
+
+    /// Runs a script to its end.
+    func runScript(_ script: URL, _ arguments: String...) async throws -> Outcome {
+        try await RunningProgram(executable: script, arguments: arguments, environment: environment, input: nil)
+            .outcome()
     }
 
     /// Starts and returns at once.

@@ -74,6 +74,35 @@ import Testing
         }
     }
 
+    /// A forgotten transaction keeps a file from its lock; nobody else is kept from reading meanwhile.
+    @Test func aFileThatWaitsForALockLetsOthersPass() async throws {
+        let files = try Files(["0001_a.sql": Self.first])
+        try await withTestDatabase { settings in
+            _ = try await migrate(files, settings)
+            try files.write("0002_b.sql", "ALTER TABLE deltakv.a ADD m int;")
+            let client = PostgresClient(settings, logger: quietLogger)
+            let holder = try await PostgresConnection.connect(settings, logger: quietLogger)
+            try await holder.script("BEGIN")
+            try await holder.query("SELECT * FROM deltakv.a")
+            func migrator(patience: Duration) throws -> Migrator {
+                try Migrator(
+                    directory: files.directory, lockWait: .milliseconds(200), patience: patience, logger: quietLogger)
+            }
+            let text = await message { _ = try await migrator(patience: .zero).migrate(settings) }
+            #expect(text.contains("0002_b.sql failed") && text.contains("lock timeout"))
+            let waiting = try migrator(patience: .seconds(60))
+            async let applied = waiting.migrate(settings)
+            for _ in 0..<20 {
+                try await client.script("SET statement_timeout = '5s'; SELECT count(*) FROM deltakv.a")
+                try await Task.sleep(for: .milliseconds(50))
+            }
+            try await holder.script("COMMIT")
+            #expect(try await applied.map(\.version) == [2])
+            await holder.close()
+            await client.close()
+        }
+    }
+
     @Test func aFailedFileIsRolledBackAlone() async throws {
         let files = try Files(["0001_a.sql": Self.first, "0002_b.sql": "CREATE TABLE deltakv.b ();\nSELECT nothing;\n"])
         try await withTestDatabase { settings in

@@ -99,6 +99,7 @@ import Testing
                 "SELECT deltakv.redrive(batch => 'hers') AS n", "SELECT deltakv.redrive(job_id => 1) AS n",
                 "SELECT deltakv.pause('hers') AS n", "SELECT deltakv.resume('hers') AS n",
                 "SELECT deltakv.reprioritise('hers', 99) AS n", "SELECT deltakv.clone('hers', 'mine') AS n",
+                "SELECT count(*)::integer AS n FROM deltakv.batch_page(1, 0, 99)",
             ] {
                 #expect(try await attempt(action, as: cast.eve, fixture) == "[{\"n\":0}]", "\(action)")
             }
@@ -109,6 +110,7 @@ import Testing
                 "SELECT deltakv.on_finish('hers', 't', tenant => '\(cast.ann)')",
                 "SELECT deltakv.ask('d', '{q}', tenant => '\(cast.ann)')",
                 "SELECT deltakv.summarize('d', tenant => '\(cast.ann)')",
+                "SELECT deltakv.submit_many('[{\"template\": \"t\"}]', tenant => '\(cast.ann)')",
             ] {
                 let state = try await attempt(action, as: cast.eve, fixture)
                 #expect(["42501", "22023"].contains(state), "\(action): \(state)")
@@ -116,10 +118,33 @@ import Testing
             #expect(try await attempt("SELECT * FROM deltakv.results", as: cast.eve, fixture) == "[]")
             #expect(try await attempt("SELECT * FROM deltakv.batch_progress", as: cast.eve, fixture) == "[]")
             #expect(try await attempt("SELECT * FROM deltakv.choices", as: cast.eve, fixture) == "[]")
+            let insertion = await #expect(throws: PostgresError.self) {
+                try await fixture.client.transaction { transaction in
+                    try await transaction.script(
+                        """
+                        SET LOCAL ROLE \(cast.eve);
+                        INSERT INTO deltakv.submissions (template, tenant) VALUES ('t', '\(cast.ann)')
+                        """)
+                }
+            }
+            #expect(insertion?.sqlState == "42501")
+            // Another's document or job in an array is an answer, not a job.
+            let array = try await attempt(
+                "SELECT error_code FROM deltakv.submit_many('[{\"template\": \"t\", \"document_id\": 1}]')",
+                as: cast.eve, fixture)
+            #expect(array == "[{\"error_code\":\"invalid_job\"}]")
             #expect(try await digest(fixture) == before)
             // The same work for her: the test would notice if they did nothing at all.
             #expect(
                 try await attempt("SELECT output FROM deltakv.choices", as: cast.ann, fixture).contains("SECRET seven"))
+            #expect(
+                try await attempt("SELECT output FROM deltakv.batch_page(1, 0, 99)", as: cast.ann, fixture)
+                    .contains("SECRET six"))
+            try await fixture.client.transaction { transaction in
+                try await transaction.script(
+                    "SET LOCAL ROLE \(cast.ann); INSERT INTO deltakv.submissions (template, batch) VALUES ('t', 'hers')"
+                )
+            }
             #expect(
                 try await attempt("SELECT deltakv.cancel(batch => 'hers') AS n", as: cast.ann, fixture) != "[{\"n\":0}]"
             )
@@ -163,7 +188,9 @@ import Testing
                 """, [[cast.reader, cast.stranger]])
             #expect(try allowed.map { try $0.get("call", as: String.self) } == [])
             for call in [
-                "deltakv.claim_2(1, 0, 9, '1 hour')", "deltakv.rescue()", "deltakv.tidy('0 seconds')",
+                "deltakv.claim_2(1, 0, 9, '1 hour')", "deltakv.claim_3(1, 0, 9, '1 hour')",
+                "deltakv.pick_alike('\(cast.ann)', 9, true, '{}')", "deltakv.remove_old(now(), 9)",
+                "deltakv.rescue()", "deltakv.tidy('0 seconds')",
                 "deltakv.retire_worker(1)", "deltakv.sync_template('t', '{}')", "deltakv.settle(NULL)",
                 "deltakv.start_jobs(1, '{1,2,3}', '1 hour', NULL, NULL, false)",
                 "deltakv.pick('\(cast.ann)', 9, true, false)",

@@ -68,15 +68,18 @@ import Testing
     }
 
     @Test(arguments: ["[]", "null", "\"text\"", "-1", #"{"no_such": {}, "max_tokens": -5}"#])
-    func badOptionsAreStoredAsTheyAre(options: String) async throws {
+    func badOptionsAreStoredAsTheyAreAndFailOnTheirRow(options: String) async throws {
         try await withQueue { fixture in
-            let ids = try await fixture.queue.submit([JobSubmission(template: "", options: options, variables: options)]
-            )
-            let job = try #require(try await fixture.worker().claim(1, lease: .seconds(9)).first)
-            #expect(job.lease.jobID == ids[0])
-            #expect(job.options == options)
-            #expect(job.variables == options)
-            #expect(job.document == nil)
+            let ids = try await fixture.queue.submit([
+                JobSubmission(template: "t", options: options, variables: options), JobSubmission(template: "t"),
+            ])
+            let job = try #require(try await fixture.queue.job(ids[0]))
+            #expect(job.summary.state == .failed)
+            #expect(job.summary.error?.code == "invalid_options")
+            #expect(job.errors.map(\.error.code) == ["invalid_options"])
+            #expect(job.options == options && job.variables == options && job.document == nil)
+            #expect(try await fixture.worker().claim(9, lease: .seconds(9)).map(\.lease.jobID) == [ids[1]])
+            #expect(try await fixture.inconsistencies() == 0)
         }
     }
 

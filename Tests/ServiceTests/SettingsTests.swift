@@ -36,6 +36,7 @@ import Testing
             #expect(settings.worker.maxJobs == 7)
             #expect(settings.threads == 3)
             #expect(settings.worker.grace == .seconds(30))
+            #expect(settings.worker.retention == nil)
             #expect(settings.file == file)
         }
     }

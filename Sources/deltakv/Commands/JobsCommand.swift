@@ -104,11 +104,12 @@ struct JobsCommand: AsyncParsableCommand {
 }
 
 /// Runs `body` with the queue of the database in force.
-private func withQueue(_ body: (JobQueue) async throws -> Void) async throws {
+func withQueue<Value>(_ body: (JobQueue) async throws -> Value) async throws -> Value {
     let client = PostgresClient(try DatabaseLocation.resolve().settings, size: 1, patience: .seconds(2))
     do {
-        try await body(JobQueue(client: client))
+        let value = try await body(JobQueue(client: client))
         await client.close()
+        return value
     } catch let error as PostgresError where error.sqlState == "42P01" || error.sqlState == "3F000" {
         await client.close()
         throw DatabaseError("the database has no queue yet: run 'deltakv db migrate'")
