@@ -48,6 +48,7 @@ public struct Doctor: Sendable {
     private var settingsInForce: Finding {
         let worker = settings.worker
         let engine = settings.engine
+        let monitoring = settings.monitoring
         return Finding(
             "settings", .good,
             """
@@ -58,7 +59,10 @@ public struct Doctor: Sendable {
             worker.max_jobs \(worker.maxJobs), worker.lease \(worker.lease), worker.poll \(worker.poll), \
             worker.grace \(worker.grace), cache.directory \(settings.cache.directory), \
             cache.budget \(formatByteCount(settings.cache.budget)), cache.ttl \(settings.cache.life ?? .zero), \
-            cache.free_floor \(formatByteCount(settings.cache.freeFloor))
+            cache.free_floor \(formatByteCount(settings.cache.freeFloor)), \
+            metrics.listen \(monitoring.metrics?.description ?? "off"), \
+            dashboard.listen \(monitoring.dashboard?.description ?? "off"), \
+            dashboard.token \(monitoring.dashboardToken == nil ? "none" : "set"), log.format \(monitoring.logFormat)
             """)
     }
 

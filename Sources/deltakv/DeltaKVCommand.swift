@@ -18,7 +18,8 @@ struct DeltaKVCommand: AsyncParsableCommand {
         version: Version.current,
         subcommands: [
             DatabaseCommand.self, ModelCommand.self, CalibrateCommand.self, DaemonCommand.self, JobsCommand.self,
-            CacheCommand.self, GenerateCommand.self, EvalCommand.self, BenchCommand.self, DoctorCommand.self,
+            CacheCommand.self, GenerateCommand.self, EvalCommand.self, BenchCommand.self, DashboardCommand.self,
+            DoctorCommand.self,
         ])
 
     /// Exit codes: 0 done, 1 failed, 2 wrong usage.
