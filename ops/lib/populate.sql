@@ -82,3 +82,5 @@ WHERE w.worker_id IN (SELECT worker_id FROM daemons WHERE n <= 3);
 UPDATE deltakv.workers w SET started_at = w.started_at - interval '5 hours', heartbeat_at = now() - interval '26 minutes'
 WHERE w.worker_id IN (SELECT worker_id FROM daemons WHERE n = 4);
 SELECT deltakv.retire_worker(deltakv.register_worker('node-5', 4711, '0.1.0'));
+-- As daemons do now and then: what is older than two minutes goes to deltakv.minutes.
+SELECT deltakv.tidy();

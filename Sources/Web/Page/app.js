@@ -126,7 +126,9 @@ function prepareFinding() {
   get("find").addEventListener("submit", (event) => {
     event.preventDefault();
     const id = get("find-job").value.trim();
-    if (/^\d+$/.test(id)) location.hash = `#/job/${id}`;
+    if (!/^\d+$/.test(id)) return;
+    get("find-job").value = "";
+    location.hash = `#/job/${id}`;
   });
   document.addEventListener("keydown", (event) => {
     if (event.key !== "/" || event.ctrlKey || event.metaKey || event.target.matches("input") || document.querySelector("dialog[open]")) return;

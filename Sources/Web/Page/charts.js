@@ -8,7 +8,7 @@ const minutes = 60;
 
 const definitions = [
   {
-    title: "Jobs a minute", type: "bar", unit: "", source: "throughput", last: "complete",
+    title: "Jobs a minute", type: "bar", source: "throughput",
     series: [["completed", "--good-fill"], ["failed", "--bad"]],
   },
   {
@@ -27,33 +27,33 @@ const definitions = [
 
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-/** Makes the charts in a place; returns a function that draws figures. */
+/** Makes the charts in a place; draw(overview) shows figures, dress() takes on the theme's colours. */
 export function makeCharts(place) {
   const charts = definitions.map((definition) => {
     const value = element("b", {}, "–");
     const canvas = element("canvas", { role: "img", "aria-label": `${definition.title} in the last hour` });
     place.append(element("figure", { class: "chart" },
       element("figcaption", {}, element("span", {}, definition.title), value), element("div", { class: "plot" }, canvas)));
-    return { definition, value, canvas, chart: new Chart(canvas, configuration(definition)) };
+    return { definition, value, canvas };
   });
-  const dress = () => charts.forEach(({ definition, chart }) => {
-    definition.series.forEach(([, name], index) => {
-      const dataset = chart.data.datasets[index];
-      dataset.borderColor = color(name);
-      dataset.backgroundColor = definition.type === "line" ? `${color(name)}22` : color(name);
+  let shown;
+  const draw = (overview) => {
+    shown = overview;
+    charts.forEach((each) => drawOne(each, overview));
+  };
+  // Chart.js keeps colours in many places: charts made anew have the right ones in all of them.
+  const dress = () => {
+    charts.forEach((each) => {
+      each.chart?.destroy();
+      each.chart = new Chart(each.canvas, configuration(each.definition));
     });
-    for (const axis of Object.values(chart.options.scales)) {
-      axis.ticks.color = color("--faint");
-      axis.grid.color = color("--line");
-      axis.grid.borderColor = color("--line");
-    }
-    chart.update("none");
-  });
+    if (shown) draw(shown);
+  };
   dress();
-  return { dress, draw: (overview) => charts.forEach((each) => draw(each, overview)) };
+  return { draw, dress };
 }
 
-function draw({ definition, value, canvas, chart }, overview) {
+function drawOne({ definition, value, canvas, chart }, overview) {
   const rows = overview[definition.source];
   if (!rows) return;
   const now = Math.floor(overview.at / 60) * 60;
@@ -61,7 +61,9 @@ function draw({ definition, value, canvas, chart }, overview) {
   const byMinute = new Map(rows.map((row) => [row.minute, row]));
   chart.data.labels = labels;
   definition.series.forEach(([name], index) => {
-    chart.data.datasets[index].data = labels.map((label) => byMinute.get(label)?.[name] ?? (definition.type === "bar" ? 0 : null));
+    chart.data.datasets[index].data = labels.map((label) => definition.type === "bar"
+      // A redrive takes back what was counted as failed, and may do so in a later minute.
+      ? Math.max(0, byMinute.get(label)?.[name] ?? 0) : byMinute.get(label)?.[name] ?? null);
   });
   chart.update("none");
   // The minute under way is not whole: the figure beside the title is the last whole one's, or what daemons say now.
@@ -70,14 +72,15 @@ function draw({ definition, value, canvas, chart }, overview) {
   canvas.setAttribute("aria-label", `${definition.title} in the last hour, now ${format.rate(shown)}`);
 }
 
-const sum = (row, series) => (row ? series.reduce((total, [name]) => total + row[name], 0) : 0);
+const sum = (row, series) => (row ? series.reduce((total, [name]) => total + Math.max(0, row[name]), 0) : 0);
 
 function configuration({ type, series }) {
   return {
     type,
     data: {
       labels: [],
-      datasets: series.map(([name]) => ({
+      datasets: series.map(([name, tint]) => ({
+        borderColor: color(tint), backgroundColor: type === "line" ? `${color(tint)}22` : color(tint),
         label: name.replaceAll("_", " "), data: [], borderWidth: type === "line" ? 1.5 : 0, pointRadius: 0, pointHitRadius: 8,
         fill: true, tension: 0, spanGaps: false, barPercentage: 1, categoryPercentage: 0.85,
       })),
@@ -96,9 +99,9 @@ function configuration({ type, series }) {
       },
       scales: {
         x: {
-          stacked: type === "bar", grid: { display: false },
+          stacked: type === "bar", grid: { display: false, borderColor: color("--line") },
           ticks: {
-            maxRotation: 0, autoSkip: false, font: { size: 11 },
+            color: color("--faint"), maxRotation: 0, autoSkip: false, font: { size: 11 },
             callback(_, index) {
               const label = this.getLabelForValue(index);
               return label % 900 === 0 ? format.minute(label) : null;
@@ -106,8 +109,8 @@ function configuration({ type, series }) {
           },
         },
         y: {
-          stacked: type === "bar", beginAtZero: true, suggestedMax: 1, grid: { drawBorder: false },
-          ticks: { maxTicksLimit: 4, font: { size: 11 }, callback: (tick) => format.count(tick) },
+          stacked: type === "bar", beginAtZero: true, suggestedMax: 1, grid: { drawBorder: false, color: color("--line") },
+          ticks: { color: color("--faint"), maxTicksLimit: 4, font: { size: 11 }, callback: (tick) => format.count(tick) },
         },
       },
     },

@@ -24,7 +24,7 @@ export function tiles(overview) {
     ["Completed", format.count(s.completed_last_hour), `last hour · ${format.count(s.completed)} in all`],
     ["Failed", format.count(s.failed_last_hour), `last hour · ${format.count(s.failed)} in all`, failed > 0.05 ? "bad" : s.failed_last_hour > 0 ? "warn" : null],
     ["KV memory", share == null ? "–" : format.percent(share), share == null ? "no daemon tells" : `${format.bytes(s.kv_used_bytes)} of ${format.bytes(s.kv_bytes)}`],
-    ["From cache", format.percent(hits), hits ? `last day · ${format.duration(s.seconds_saved_last_day)} saved` : "of the day's prompt tokens"],
+    ["From cache", format.percent(hits), hits ? `${format.duration(s.seconds_saved_last_day)} saved in 24 h` : "of the day's prompt tokens"],
   ];
   get("tiles").replaceChildren(...figures.map(([name, value, note, mood]) =>
     element("div", { class: "tile", "data-mood": mood }, element("div", { class: "name" }, name),

@@ -66,7 +66,7 @@ export async function act(verb, target, name) {
   const [title, text] = questions[verb];
   get("confirm-title").textContent = `${title} ${name}?`;
   get("confirm-text").textContent = text;
-  get("confirm-yes").textContent = title;
+  get("confirm-yes").textContent = verb === "cancel" ? "Cancel jobs" : title;
   const dialog = get("confirm");
   dialog.returnValue = "no";
   dialog.showModal();
