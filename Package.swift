@@ -171,7 +171,7 @@ let package = Package(
             name: "ServiceTests",
             dependencies: [
                 "CacheSamples", "CacheStore", "Compression", "Database", "Engine", "JobQueue", "ModelFiles",
-                "PostgreSQL", "Service", "TestSupport", "Tokenization",
+                "Monitoring", "PostgreSQL", "Service", "TestSupport", "Tokenization",
                 .product(name: "Logging", package: "swift-log"),
             ], exclude: ["Golden"]),
         .testTarget(
