@@ -59,7 +59,7 @@ final class BatchEngine {
         var load = totals
         load.running = scheduler.runningCount
         load.kvBytes = pageCount * pageBytes
-        load.kvUsedBytes = (pageCount - scheduler.freePages) * pageBytes
+        load.kvUsedBytes = (pageCount - pool.freePages) * pageBytes
         return load
     }
 

@@ -73,13 +73,13 @@ struct JobRunner: Sendable {
             if await write(lease, { [try await results.write(result)] }) {
                 counters.add(generation)
                 let took = ContinuousClock.now - start
-                metrics.completed(
-                    promptTokens: generation.promptTokens, outputTokens: generation.outputTokens, after: took)
+                metrics.completed(generation, after: took)
                 logger.debug(
                     "Job completed.",
                     metadata: lease.logged(
                         with: [
                             "prompt_tokens": "\(generation.promptTokens)",
+                            "cached_tokens": "\(generation.cachedTokens)",
                             "output_tokens": "\(generation.outputTokens)",
                             "prefill_seconds": "\(generation.prefillSeconds)",
                             "decode_seconds": "\(generation.decodeSeconds)", "seconds": "\(took / .seconds(1))",
@@ -180,7 +180,8 @@ extension JobResult {
             lease: lease, output: generation.text, finishReason: generation.finishReason.rawValue,
             usage: JobUsage(
                 promptTokens: generation.promptTokens, cachedTokens: generation.cachedTokens,
-                outputTokens: generation.outputTokens, prefillSeconds: generation.prefillSeconds, decodeSeconds: generation.decodeSeconds),
+                outputTokens: generation.outputTokens, prefillSeconds: generation.prefillSeconds,
+                decodeSeconds: generation.decodeSeconds),
             choices: choices)
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CoreMetrics
+import Engine
 import Foundation
 import Monitoring
 
@@ -23,6 +24,8 @@ struct JobMetrics: Sendable {
         MetricDescription("deltakv_request_errors_total", "Failed attempts by error code."),
         MetricDescription("deltakv_request_prompt_tokens", "Prompt tokens of completed jobs.", buckets: tokenBuckets),
         MetricDescription(
+            "deltakv_cached_prompt_tokens_total", "Prompt tokens of completed jobs that came from a cache."),
+        MetricDescription(
             "deltakv_request_generation_tokens", "Output tokens of completed jobs.", buckets: tokenBuckets),
         MetricDescription("deltakv_request_queue_seconds", "From a job's submission to its claim."),
         MetricDescription("deltakv_time_to_first_token_seconds", "From a job's claim to its first token."),
@@ -38,6 +41,7 @@ struct JobMetrics: Sendable {
     private let rescued: Counter
     private let databaseFailures: Counter
     private let promptTokens: Recorder
+    private let cachedTokens: Counter
     private let outputTokens: Recorder
     private let queueSeconds: Recorder
     private let firstTokenSeconds: Recorder
@@ -55,6 +59,7 @@ struct JobMetrics: Sendable {
         rescued = Counter(label: "deltakv_jobs_rescued_total", factory: factory)
         databaseFailures = Counter(label: "deltakv_database_failures_total", factory: factory)
         promptTokens = recorder("deltakv_request_prompt_tokens")
+        cachedTokens = Counter(label: "deltakv_cached_prompt_tokens_total", factory: factory)
         outputTokens = recorder("deltakv_request_generation_tokens")
         queueSeconds = recorder("deltakv_request_queue_seconds")
         firstTokenSeconds = recorder("deltakv_time_to_first_token_seconds")
@@ -68,10 +73,11 @@ struct JobMetrics: Sendable {
     func rescued(_ count: Int) { rescued.increment(by: count) }
     func databaseFailed() { databaseFailures.increment() }
 
-    func completed(promptTokens prompt: Int, outputTokens output: Int, after duration: Duration) {
+    func completed(_ generation: Generation, after duration: Duration) {
         ended(.completed)
-        promptTokens.record(prompt)
-        outputTokens.record(output)
+        promptTokens.record(generation.promptTokens)
+        cachedTokens.increment(by: generation.cachedTokens)
+        outputTokens.record(generation.outputTokens)
         totalSeconds.record(duration / .seconds(1))
     }
 
