@@ -12,7 +12,10 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: [.defaults, "YAML"]),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
@@ -60,11 +63,28 @@ let package = Package(
         .target(name: "JobQueue", dependencies: ["PostgreSQL", .product(name: "Logging", package: "swift-log")]),
         .target(name: "BatchFiles", dependencies: ["JobQueue"]),
         .target(
+            name: "Monitoring",
+            dependencies: [
+                .product(name: "CoreMetrics", package: "swift-metrics"),
+                .product(name: "Logging", package: "swift-log"),
+            ]),
+        .target(
+            name: "Web",
+            dependencies: [
+                "JobQueue", "Monitoring", "PostgreSQL",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Hummingbird", package: "hummingbird"), .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ], resources: [.copy("Page")]),
+        .target(
             name: "Service",
             dependencies: [
                 "CacheStore", "Compression", "Database", "Engine", "Inference", "JobQueue", "Kernels", "ModelFiles",
+                "Monitoring",
                 "PostgreSQL", "StructuredOutput", "Tokenization", "Yams",
                 .product(name: "Configuration", package: "swift-configuration"),
+                .product(name: "CoreMetrics", package: "swift-metrics"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]),
@@ -72,8 +92,7 @@ let package = Package(
             name: "deltakv",
             dependencies: [
                 "BatchFiles", "CacheStore", "Compression", "Database", "Engine", "Evaluation", "Inference", "JobQueue",
-                "Kernels",
-                "ModelFiles", "PostgreSQL", "Service", "Tokenization",
+                "Kernels", "ModelFiles", "Monitoring", "PostgreSQL", "Service", "Tokenization", "Web",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -148,10 +167,23 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ]),
         .testTarget(
+            name: "MonitoringTests",
+            dependencies: [
+                "Monitoring", .product(name: "CoreMetrics", package: "swift-metrics"),
+                .product(name: "Logging", package: "swift-log"),
+            ]),
+        .testTarget(
+            name: "WebTests",
+            dependencies: [
+                "Database", "JobQueue", "Monitoring", "PostgreSQL", "TestSupport", "Web",
+                .product(name: "CoreMetrics", package: "swift-metrics"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ]),
+        .testTarget(
             name: "ServiceTests",
             dependencies: [
                 "CacheSamples", "CacheStore", "Compression", "Database", "Engine", "JobQueue", "ModelFiles",
-                "PostgreSQL", "Service", "TestSupport", "Tokenization",
+                "Monitoring", "PostgreSQL", "Service", "TestSupport", "Tokenization",
                 .product(name: "Logging", package: "swift-log"),
             ], exclude: ["Golden"]),
         .testTarget(

@@ -25,6 +25,9 @@ final class BatchEngine {
     private var scheduler: Scheduler
     private var sequences: [Scheduler.ID: ActiveSequence] = [:]
     private var groups = SampleGroups()
+    private let pageBytes: Int
+    private let pageCount: Int
+    private var totals = EngineLoad()
 
     init(
         model: LanguageModel, tokenizer: Tokenizer, threads: ThreadPool, settings: EngineSettings,
@@ -32,12 +35,13 @@ final class BatchEngine {
     ) throws {
         self.tokenizer = tokenizer
         configuration = model.configuration
-        let pageBytes = KVPool.pageBytes(configuration: configuration, dataType: settings.kvDataType)
+        pageBytes = KVPool.pageBytes(configuration: configuration, dataType: settings.kvDataType)
         let pages = settings.kvBytes / pageBytes
         guard pages > 0, settings.rowsPerStep > 0, settings.maxSequences > 0 else {
             throw GenerationError.invalidOption(
                 "the engine needs at least \(pageBytes) bytes of KV memory, one row a step and one sequence")
         }
+        pageCount = pages
         pool = try KVPool(configuration: configuration, dataType: settings.kvDataType, pageCount: pages)
         forward = try ForwardPass(model: model, pool: pool, threads: threads, maxRows: settings.rowsPerStep)
         prompts = try compression.map { [pool, forward] in try PromptCache($0, pool: pool, forward: forward) }
@@ -49,6 +53,15 @@ final class BatchEngine {
 
     /// Whether any request waits or runs.
     var hasWork: Bool { !scheduler.isEmpty }
+
+    /// What the engine does and has done.
+    var load: EngineLoad {
+        var load = totals
+        load.running = scheduler.runningCount
+        load.kvBytes = pageCount * pageBytes
+        load.kvUsedBytes = (pageCount - pool.freePages) * pageBytes
+        return load
+    }
 
     /// How far each request has come.
     var progress: [Scheduler.ID: GenerationProgress] {
@@ -217,8 +230,13 @@ final class BatchEngine {
     /// Shares a step's time out by rows.
     private func charge(_ work: [Scheduler.Work], seconds: Double) {
         let rows = work.reduce(0) { $0 + $1.positions.count }
+        totals.steps += 1
         for item in work {
             let share = seconds * Double(item.positions.count) / Double(rows)
+            totals.count(
+                rows: item.positions.count,
+                areOfPrompt: item.positions.lowerBound < sequences[item.id]?.request.prompt.count ?? 0,
+                choosesToken: item.choosesToken, seconds: share)
             sequences[item.id]?.charge(seconds: share, forPositionsFrom: item.positions.lowerBound)
             sequences[item.id]?.computedTokens = item.positions.upperBound
         }

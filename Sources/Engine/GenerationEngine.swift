@@ -24,6 +24,7 @@ public final class GenerationEngine: Sendable {
         var submissions: [(id: ID, request: GenerationRequest, caller: Caller)] = []
         var cancelled: Set<ID> = []
         var progress: [ID: GenerationProgress] = [:]
+        var load = EngineLoad()
         var isStopped = false
     }
 
@@ -45,7 +46,9 @@ public final class GenerationEngine: Sendable {
         // Handed over to the thread below and never touched here again.
         nonisolated(unsafe) let batch = try BatchEngine(
             model: model, tokenizer: tokenizer, threads: threads, settings: settings, compression: compression)
+        let initialLoad = batch.load
         let thread = Thread { [self] in serve(batch) }
+        mailbox.withLock { $0.load = initialLoad }
         thread.name = "deltakv-engine"
         thread.stackSize = 8 << 20
         thread.start()
@@ -85,6 +88,9 @@ public final class GenerationEngine: Sendable {
         mailbox.withLock { $0.progress[ticket] }
     }
 
+    /// What the engine does and has done, as of the last step.
+    public var load: EngineLoad { mailbox.withLock { $0.load } }
+
     /// Takes a request off the engine within a step: its caller gets a `CancellationError`.
     public func cancel(_ ticket: UInt64) {
         mailbox.withLock { _ = $0.cancelled.insert(ticket) }
@@ -120,9 +126,13 @@ extension GenerationEngine {
                 wake.wait()
                 continue
             }
+            mailbox.withLock { $0.load.stepBegan = .now }
             for event in batch.step() { deliver(event, &callers) }
-            let progress = batch.progress
-            mailbox.withLock { $0.progress = progress }
+            let progress = batch.progress, load = batch.load
+            mailbox.withLock {
+                $0.progress = progress
+                $0.load = load
+            }
         }
         for caller in callers.values { caller.continuation.resume(throwing: GenerationError.engineStopped) }
     }

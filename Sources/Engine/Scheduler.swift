@@ -55,6 +55,8 @@ struct Scheduler {
     init(limits: Limits) { self.limits = limits }
 
     var isEmpty: Bool { waiting.isEmpty && running.isEmpty }
+    /// Sequences in the batch.
+    var runningCount: Int { running.count }
 
     /// Pages that a sequence of this many tokens fills.
     func pages(forTokens count: Int) -> Int {

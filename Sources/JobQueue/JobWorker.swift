@@ -95,6 +95,19 @@ public struct JobWorker: Sendable {
         try await settle("SELECT job_id, state FROM deltakv.release($1, $2, $3)", leases, [])
     }
 
+    /// Notes what the worker did since the last call, for dashboards.
+    public func report(_ load: WorkerLoad) async throws {
+        try await client.query(
+            """
+            SELECT deltakv.report_load(
+                $1, $2, $3::integer, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+            """,
+            [
+                id, load.seconds, load.running, load.kvUsedBytes, load.kvBytes, load.residentBytes, load.promptTokens,
+                load.outputTokens, load.prefillSeconds, load.decodeSeconds, load.steps, load.sequenceSteps,
+            ], prepared: true)
+    }
+
     /// Says that the worker stopped in good order. Release its jobs first.
     public func retire() async throws {
         try await client.idempotentQuery("SELECT deltakv.retire_worker($1)", [id])

@@ -3,6 +3,7 @@
 import Engine
 import JobQueue
 import Logging
+import Monitoring
 import PostgreSQL
 import ServiceLifecycle
 
@@ -18,6 +19,8 @@ public final class Daemon: ServiceLifecycle.Service {
 
     /// Jobs taken ahead of the engine's prefill, so that it never waits and other daemons still get their share.
     private static let lookahead = 4
+    /// How often it notes for dashboards what it does.
+    private static let reportInterval = Duration.seconds(10)
 
     private let queue: JobQueue
     private let worker: JobWorker
@@ -26,6 +29,7 @@ public final class Daemon: ServiceLifecycle.Service {
     private let settings: WorkerSettings
     private let budget: KVBudget
     private let mode: Mode
+    private let telemetry: Telemetry
     private let logger: Logger
 
     /// Makes a daemon of its parts. The engine is stopped when the daemon has ended.
@@ -33,11 +37,13 @@ public final class Daemon: ServiceLifecycle.Service {
     /// - Parameter kvTokens: Tokens whose keys and values the engine can hold; bounds what is claimed.
     public init(
         queue: JobQueue, worker: JobWorker, engine: GenerationEngine, preparer: JobPreparer, kvTokens: Int,
-        settings: WorkerSettings, mode: Mode, logger: Logger
+        settings: WorkerSettings, mode: Mode, telemetry: Telemetry, logger: Logger
     ) {
         budget = KVBudget(capacity: kvTokens)
         active = ActiveJobs()
-        runner = JobRunner(worker: worker, engine: engine, preparer: preparer, active: active, logger: logger)
+        runner = JobRunner(
+            worker: worker, engine: engine, preparer: preparer, active: active, metrics: telemetry.jobs, logger: logger)
+        self.telemetry = telemetry
         self.queue = queue
         self.worker = worker
         self.settings = settings
@@ -52,14 +58,21 @@ public final class Daemon: ServiceLifecycle.Service {
     public func run() async throws {
         let (wakes, wake) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
         logger.info("Ready for jobs.", metadata: ["worker": "\(worker.id)"])
+        observe()
         await withGracefulShutdownHandler {
             await withTaskGroup(of: Void.self) { background in
                 background.addTask { await self.followQueue(wake: wake) }
                 background.addTask { await self.keepLeases() }
+                background.addTask { await self.reportLoad() }
+                if let manager = ServiceManager() {
+                    background.addTask { await manager.keepInformed(of: self.telemetry.health) }
+                }
                 await self.work(wakes: wakes, wake: wake)
                 background.cancelAll()
             }
         } onGracefulShutdown: {
+            self.telemetry.health.enter(.stopping)
+            ServiceManager()?.notify("STOPPING=1")
             wake.yield()
         }
         runner.engine.stop()
@@ -91,15 +104,17 @@ public final class Daemon: ServiceLifecycle.Service {
         // An idle daemon takes one job whatever its size; a busy one waits until a byte is free.
         guard room > 0, !active.isReserved, inputBytes > 0 || active.count == 0 else { return [] }
         do {
-            return try await worker.claim(
-                room, holding: active.count, lease: settings.lease, inputBytes: inputBytes, prefixes: active.prefixes
-            ).map { job in
+            let jobs = try await worker.claim(
+                room, holding: active.count, lease: settings.lease, inputBytes: inputBytes, prefixes: active.prefixes)
+            telemetry.health.databaseAnswered()
+            return jobs.map { job in
+                telemetry.jobs.claimed(submittedAt: job.submittedAt)
                 let ticket = runner.engine.ticket()
                 active.add(job, ticket: ticket)
                 return (job, ticket)
             }
         } catch {
-            logger.warning("The queue cannot be read; trying again.", metadata: ["error": "\(error)"])
+            warn("The queue cannot be read; trying again.", error)
             return []
         }
     }
@@ -110,7 +125,7 @@ public final class Daemon: ServiceLifecycle.Service {
             runner.counters.update { $0.unfinished = unfinished }
             return unfinished == 0 && active.count == 0
         } catch {
-            logger.warning("The queue cannot be counted; trying again.", metadata: ["error": "\(error)"])
+            warn("The queue cannot be counted; trying again.", error)
             return false
         }
     }
@@ -141,11 +156,13 @@ public final class Daemon: ServiceLifecycle.Service {
         do {
             try await queue.tidy(retention: settings.retention)
             let rescued = try await queue.rescue()
+            telemetry.health.databaseAnswered()
+            telemetry.jobs.rescued(rescued.count)
             if !rescued.isEmpty {
                 logger.notice("Took jobs from workers that vanished.", metadata: ["jobs": "\(rescued.count)"])
             }
         } catch {
-            logger.warning("The queue could not be kept in order; trying again.", metadata: ["error": "\(error)"])
+            warn("The queue could not be kept in order; trying again.", error)
         }
     }
 
@@ -161,8 +178,41 @@ public final class Daemon: ServiceLifecycle.Service {
             // Whoever cancelled need not wait for the engine's step. The job's own release comes later and changes nothing.
             let cancelled = Set(signals.filter { $0.reason == .cancel }.map(\.jobID))
             _ = try await worker.release(active.all.map(\.lease).filter { cancelled.contains($0.jobID) })
+            telemetry.health.databaseAnswered()
         } catch {
-            logger.warning("The heartbeat failed; trying again.", metadata: ["error": "\(error)"])
+            warn("The heartbeat failed; trying again.", error)
+        }
+    }
+
+    private func warn(_ message: Logger.Message, _ error: any Error) {
+        telemetry.jobs.databaseFailed()
+        logger.warning(message, metadata: ["error": "\(error)"])
+    }
+}
+
+// What it lets others see of itself.
+extension Daemon {
+    private func observe() {
+        let engine = runner.engine
+        let engineMetrics = EngineMetrics(factory: telemetry.registry) { engine.load }
+        let queueMetrics = QueueMetrics(queue: queue, telemetry: telemetry)
+        telemetry.registry.beforeEachScrape { engineMetrics.collect() }
+        telemetry.registry.beforeEachScrape { await queueMetrics.collect() }
+        telemetry.health.watchSteps { engine.load.stepBegan }
+        telemetry.health.enter(.working)
+    }
+
+    /// Notes for dashboards what the engine did. A report that is lost is not made up for: it is not worth a retry.
+    private func reportLoad() async {
+        var reporter = LoadReporter(runner.engine.load)
+        while (try? await Task.sleep(for: Self.reportInterval)) != nil {
+            let load = reporter.report(
+                runner.engine.load, residentBytes: ProcessStatistics.current().residentBytes)
+            do {
+                try await worker.report(load)
+            } catch {
+                logger.debug("A report for dashboards was lost.", metadata: ["error": "\(error)"])
+            }
         }
     }
 }

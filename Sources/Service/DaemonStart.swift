@@ -14,8 +14,8 @@ extension Daemon {
     /// - Throws: The first error met, which says what to do: the schema is behind, the model is not there, a template
     ///   is not sound.
     public static func start(
-        settings: Settings, database: DatabaseLocation, installation: Installation, mode: Mode, logger: Logger,
-        starting: Logger
+        settings: Settings, database: DatabaseLocation, installation: Installation, mode: Mode, telemetry: Telemetry,
+        logger: Logger, starting: Logger
     ) async throws -> Daemon {
         let migrations = try await Migrator(directory: installation.migrations).status(database.settings)
         guard migrations.allSatisfy({ $0.appliedAt != nil }) else {
@@ -41,7 +41,7 @@ extension Daemon {
         return Daemon(
             queue: queue, worker: worker, engine: engine, preparer: preparer,
             kvTokens: settings.engine.kvTokens(for: loaded.model.configuration), settings: settings.worker, mode: mode,
-            logger: logger)
+            telemetry: telemetry, logger: logger)
     }
 }
 

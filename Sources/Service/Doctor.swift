@@ -48,6 +48,7 @@ public struct Doctor: Sendable {
     private var settingsInForce: Finding {
         let worker = settings.worker
         let engine = settings.engine
+        let monitoring = settings.monitoring
         return Finding(
             "settings", .good,
             """
@@ -59,7 +60,10 @@ public struct Doctor: Sendable {
             worker.grace \(worker.grace), \
             worker.retention \(worker.retention.map { "\($0)" } ?? "for ever"), cache.directory \(settings.cache.directory), \
             cache.budget \(formatByteCount(settings.cache.budget)), cache.ttl \(settings.cache.life ?? .zero), \
-            cache.free_floor \(formatByteCount(settings.cache.freeFloor))
+            cache.free_floor \(formatByteCount(settings.cache.freeFloor)), \
+            metrics.listen \(monitoring.metrics?.description ?? "off"), \
+            dashboard.listen \(monitoring.dashboard?.description ?? "off"), \
+            dashboard.token \(monitoring.dashboardToken == nil ? "none" : "set"), log.format \(monitoring.logFormat)
             """)
     }
 

@@ -12,14 +12,19 @@ struct JobRunner: Sendable {
     let preparer: JobPreparer
     let active: ActiveJobs
     let counters = StatusCounters()
+    let metrics: JobMetrics
     let logger: Logger
 
-    init(worker: JobWorker, engine: GenerationEngine, preparer: JobPreparer, active: ActiveJobs, logger: Logger) {
+    init(
+        worker: JobWorker, engine: GenerationEngine, preparer: JobPreparer, active: ActiveJobs, metrics: JobMetrics,
+        logger: Logger
+    ) {
         self.worker = worker
         results = ResultWriter(worker: worker)
         self.engine = engine
         self.preparer = preparer
         self.active = active
+        self.metrics = metrics
         self.logger = logger
     }
 
@@ -54,17 +59,32 @@ struct JobRunner: Sendable {
     /// - Parameter onDecoding: Is called when the prompt is done, and the engine could take another.
     func run(_ job: ClaimedJob, ticket: UInt64, onDecoding: @escaping @Sendable () -> Void) async {
         let lease = job.lease
+        let start = ContinuousClock.now
         defer { active.remove(lease.jobID) }
         do {
             var request = try preparer.request(for: JobPreparer.Input(job))
             request.cacheSalt = Array(job.tenant.utf8)
             active.setTokens(KVBudget.tokens(of: request), of: lease.jobID)
             let generation = try await engine.generate(request, ticket: ticket) { _ in
-                if active.markDecoding(lease.jobID) { onDecoding() }
+                guard active.markDecoding(lease.jobID) else { return }
+                metrics.firstToken(after: .now - start)
+                onDecoding()
             }
             let result = JobResult(lease: lease, generation, choices: preparer.choices(of: generation))
             if await write(lease, { [try await results.write(result)] }) {
                 counters.add(generation)
+                let took = ContinuousClock.now - start
+                metrics.completed(generation, after: took)
+                logger.debug(
+                    "Job completed.",
+                    metadata: lease.logged(
+                        with: [
+                            "prompt_tokens": "\(generation.promptTokens)",
+                            "cached_tokens": "\(generation.cachedTokens)",
+                            "output_tokens": "\(generation.outputTokens)",
+                            "prefill_seconds": "\(generation.prefillSeconds)",
+                            "decode_seconds": "\(generation.decodeSeconds)", "seconds": "\(took / .seconds(1))",
+                        ]))
             }
         } catch let fault as JobFault {
             await fail(lease, fault)
@@ -76,20 +96,26 @@ struct JobRunner: Sendable {
     }
 
     private func fail(_ lease: Lease, _ fault: JobFault) async {
-        logger.info("Job failed.", metadata: ["job": "\(lease.jobID)", "code": "\(fault.code.rawValue)"])
+        logger.info("Job failed.", metadata: lease.logged(with: ["code": "\(fault.code.rawValue)"]))
         let failure = JobFailure(
             lease: lease, error: JobError(code: fault.code.rawValue, message: fault.message),
             isRetryable: fault.isTransient)
-        if await write(lease, { try await worker.fail([failure]) }) { counters.update { $0.failed += 1 } }
+        if await write(lease, { try await worker.fail([failure]) }) {
+            counters.update { $0.failed += 1 }
+            metrics.failed(code: fault.code.rawValue)
+        }
     }
 
     private func end(_ lease: Lease, after interruption: ActiveJobs.Interruption) async {
         switch interruption {
         case .leaseLost:
-            logger.notice("The lease went elsewhere; job dropped.", metadata: ["job": "\(lease.jobID)"])
+            metrics.leaseLost()
+            metrics.ended(.fenced)
+            logger.notice("The lease went elsewhere; job dropped.", metadata: lease.logged())
         case .deadlinePassed: await fail(lease, .attemptTimeout)
         // The queue ends a cancelled job that is handed back as cancelled.
-        case .cancelled, .shutdown: await write(lease) { try await worker.release([lease]) }
+        case .cancelled, .shutdown:
+            if await write(lease, { try await worker.release([lease]) }) { metrics.ended(.released) }
         }
     }
 
@@ -99,25 +125,34 @@ struct JobRunner: Sendable {
     /// nothing is written twice.
     ///
     /// - Returns: Whether the queue took it.
-    @discardableResult
     private func write(_ lease: Lease, _ outcome: () async throws -> [Settlement]) async -> Bool {
         var pause = Duration.milliseconds(100)
         while true {
             do {
                 let isTaken = try await outcome().contains { $0.jobID == lease.jobID && !$0.isFenced }
                 if !isTaken {
-                    logger.notice("The job is no longer ours; nothing written.", metadata: ["job": "\(lease.jobID)"])
+                    metrics.leaseLost()
+                    metrics.ended(.fenced)
+                    logger.notice("The job is no longer ours; nothing written.", metadata: lease.logged())
                 }
                 return isTaken
             } catch {
+                metrics.databaseFailed()
                 logger.warning(
                     "An outcome could not be written; trying again.",
-                    metadata: ["job": "\(lease.jobID)", "error": "\(error)"])
+                    metadata: lease.logged(with: ["error": "\(error)"]))
             }
             // Cancelled means that the process ends: the lease runs out and the job is run again elsewhere.
             guard (try? await Task.sleep(for: pause)) != nil else { return false }
             pause = min(pause * 2, .seconds(5))
         }
+    }
+}
+
+extension Lease {
+    /// What log lines about the job carry: the row's number and the attempt's token, as `deltakv.job_events` has them.
+    fileprivate func logged(with more: Logger.Metadata = [:]) -> Logger.Metadata {
+        more.merging(["job": "\(jobID)", "token": "\(token)"]) { given, _ in given }
     }
 }
 
@@ -146,7 +181,8 @@ extension JobResult {
             lease: lease, output: generation.text, finishReason: generation.finishReason.rawValue,
             usage: JobUsage(
                 promptTokens: generation.promptTokens, cachedTokens: generation.cachedTokens,
-                outputTokens: generation.outputTokens, prefillSeconds: generation.prefillSeconds, decodeSeconds: generation.decodeSeconds),
+                outputTokens: generation.outputTokens, prefillSeconds: generation.prefillSeconds,
+                decodeSeconds: generation.decodeSeconds),
             choices: choices)
     }
 }

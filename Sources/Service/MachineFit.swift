@@ -34,7 +34,7 @@ public struct MachineFit: Sendable, Encodable {
     }
 
     /// `MemAvailable` of `/proc/meminfo`.
-    private static func availableMemory() -> Int {
+    static func availableMemory() -> Int {
         let text = (try? String(contentsOfFile: "/proc/meminfo", encoding: .utf8)) ?? ""
         let line = text.split(separator: "\n").first { $0.hasPrefix("MemAvailable:") }
         let kibibytes = line?.split(separator: " ").dropFirst().first.flatMap { Int($0) }

@@ -2,6 +2,7 @@
 
 import Engine
 import Inference
+import Monitoring
 
 /// Everything that can be set: from flags, `DELTAKV_*` variables, a YAML file or defaults, in that order.
 public struct Settings: Sendable {
@@ -21,6 +22,8 @@ public struct Settings: Sendable {
     public var worker: WorkerSettings
     /// Where persisted caches lie and how much of them is kept.
     public var cache: CacheLocation
+    /// What others can see of a daemon, and where.
+    public var monitoring: MonitoringSettings
     /// The settings file that was read, if any.
     public var file: String?
 }
@@ -45,6 +48,26 @@ public struct WorkerSettings: Sendable, Equatable {
     public var grace: Duration
     /// How long finished jobs are kept; nil for ever.
     public var retention: Duration?
+}
+
+/// What others can see of a daemon, and where.
+public struct MonitoringSettings: Sendable, Equatable {
+    /// Where metrics and health are served; nil for nowhere.
+    public var metrics: ListenAddress?
+    /// Where the dashboard is served; nil for nowhere.
+    public var dashboard: ListenAddress?
+    /// What administrators sign in to the dashboard with; nil for a dashboard that only shows.
+    public var dashboardToken: String?
+    /// How log lines look.
+    public var logFormat: LogFormat
+}
+
+/// How log lines look.
+public enum LogFormat: String, Sendable, CaseIterable {
+    /// For people.
+    case text
+    /// One JSON object a line.
+    case json
 }
 
 /// A setting that cannot be used.

@@ -6,6 +6,7 @@ import Engine
 import Foundation
 import Inference
 import Kernels
+import Monitoring
 import SystemPackage
 
 extension Settings {
@@ -30,6 +31,10 @@ extension Settings {
         case cacheBudget = "cache.budget"
         case cacheLife = "cache.ttl"
         case cacheFreeFloor = "cache.free_floor"
+        case metricsListen = "metrics.listen"
+        case dashboardListen = "dashboard.listen"
+        case dashboardToken = "dashboard.token"
+        case logFormat = "log.format"
     }
 
     /// Puts the settings together.
@@ -64,6 +69,11 @@ extension Settings {
                 grace: try await reader.duration(.workerGrace, default: .seconds(30), atLeast: .zero),
                 retention: try await reader.optionalDuration(.workerRetention, atLeast: .seconds(60))),
             cache: try await cache(reader, environment),
+            monitoring: MonitoringSettings(
+                metrics: try await reader.address(.metricsListen),
+                dashboard: try await reader.address(.dashboardListen),
+                dashboardToken: try await reader.secret(.dashboardToken),
+                logFormat: try await reader.logFormat(.logFormat)),
             file: file)
         return settings
     }
@@ -195,6 +205,21 @@ private struct SettingsReader {
 
     func policy(_ key: Settings.Key) async throws -> KVPolicy {
         try await value(key, default: .full, expected: "full or deltakv") { KVPolicy(rawValue: $0) }
+    }
+
+    func address(_ key: Settings.Key) async throws -> ListenAddress? {
+        try await value(key, default: nil, expected: "an address such as 127.0.0.1:9464") { ListenAddress($0) }
+    }
+
+    /// A text that no error message repeats.
+    func secret(_ key: Settings.Key) async throws -> String? {
+        guard let (text, source) = try await find(key) else { return nil }
+        guard !text.isEmpty else { throw SettingsError(description: "\(key.rawValue) is empty in \(source)") }
+        return text
+    }
+
+    func logFormat(_ key: Settings.Key) async throws -> LogFormat {
+        try await value(key, default: .text, expected: "text or json") { LogFormat(rawValue: $0) }
     }
 
     func dataType(_ key: Settings.Key) async throws -> KVDataType {

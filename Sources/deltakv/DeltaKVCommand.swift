@@ -19,6 +19,7 @@ struct DeltaKVCommand: AsyncParsableCommand {
         subcommands: [
             DatabaseCommand.self, ModelCommand.self, CalibrateCommand.self, DaemonCommand.self, JobsCommand.self,
             BatchCommand.self, CacheCommand.self, GenerateCommand.self, EvalCommand.self, BenchCommand.self,
+            DashboardCommand.self,
             DoctorCommand.self,
         ])
 

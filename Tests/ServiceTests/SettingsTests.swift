@@ -47,7 +47,8 @@ import Testing
         ("DELTAKV_KV_POLICY", "half", "kv.policy"), ("DELTAKV_CACHE_DIRECTORY", "here", "cache.directory"),
         ("DELTAKV_CACHE_BUDGET", "1", "cache.budget"), ("DELTAKV_CACHE_TTL", "later", "cache.ttl"),
         ("DELTAKV_CACHE_FREE_FLOOR", "some", "cache.free_floor"),
-        ("DELTAKV_WORKER_LEASE", "-3s", "worker.lease"),
+        ("DELTAKV_WORKER_LEASE", "-3s", "worker.lease"), ("DELTAKV_METRICS_LISTEN", "all:", "metrics.listen"),
+        ("DELTAKV_DASHBOARD_LISTEN", "::1:80", "dashboard.listen"), ("DELTAKV_LOG_FORMAT", "xml", "log.format"),
     ])
     func aBadValueIsNamedWithItsSource(variable: String, value: String, key: String) async {
         await #expect {
@@ -67,6 +68,18 @@ import Testing
             settings.cache == CacheLocation(directory: "/c", budget: 3 << 30, life: nil, freeFloor: 1 << 30))
         let defaults = try await Settings.load(environment: ["XDG_CACHE_HOME": "/x"])
         #expect(defaults.cache.directory == "/x/deltakv/chunks" && defaults.cache.life == .seconds(30 * 86400))
+    }
+
+    @Test func nothingIsServedUnlessSomebodyAsks() async throws {
+        let quiet = try await Settings.load(environment: [:]).monitoring
+        #expect(
+            quiet.metrics == nil && quiet.dashboard == nil && quiet.dashboardToken == nil && quiet.logFormat == .text)
+        try await withFile("metrics: { listen: 9464 }\nlog: { format: json }") { file in
+            let settings = try await Settings.load(file: file, environment: ["DELTAKV_DASHBOARD_TOKEN": "secret"])
+                .monitoring
+            #expect(settings.metrics?.description == "127.0.0.1:9464" && settings.logFormat == .json)
+            #expect(settings.dashboardToken == "secret")
+        }
     }
 
     @Test func aFileThatIsNamedMustBeThere() async {

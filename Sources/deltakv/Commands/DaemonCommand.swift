@@ -4,8 +4,10 @@ import ArgumentParser
 import Database
 import Foundation
 import Logging
+import Monitoring
 import Service
 import ServiceLifecycle
+import Web
 
 /// `deltakv daemon`: takes jobs from the queue and writes their results.
 struct DaemonCommand: AsyncParsableCommand {
@@ -35,6 +37,16 @@ struct DaemonCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("How long jobs may go on after SIGTERM.", valueName: "time"))
     var grace: String?
 
+    @Option(
+        help: ArgumentHelp("Serve metrics and health there, such as 127.0.0.1:9464.", valueName: "address"))
+    var metricsListen: String?
+
+    @Option(help: ArgumentHelp("Serve the dashboard there too, such as 127.0.0.1:9465.", valueName: "address"))
+    var dashboardListen: String?
+
+    @Option(help: ArgumentHelp("Log lines as text or json.", valueName: "format"))
+    var logFormat: String?
+
     @Option(help: ArgumentHelp("Log level: debug, info, warning, error.", valueName: "level"))
     var logLevel: Logger.Level?
 
@@ -42,20 +54,26 @@ struct DaemonCommand: AsyncParsableCommand {
         let settings = try await settings.load(more: [
             .workerMaxJobs: maxJobs, .workerLease: lease, .workerPoll: poll, .workerGrace: grace,
             .kvPolicy: policy.policy,
+            .metricsListen: metricsListen, .dashboardListen: dashboardListen, .logFormat: logFormat,
         ])
         let showsProgress = drain && ProgressDisplay.isPossible
-        var logger = Logger(label: "deltakv") { StreamLogHandler.standardError(label: $0) }
+        var logger = settings.monitoring.logFormat.logger()
         // A log line in the middle of the progress line is for warnings only.
         logger.logLevel = logLevel ?? (showsProgress ? .warning : .info)
         // Before that line is drawn, calibration may take a minute and says so.
         var starting = logger
         starting.logLevel = logLevel ?? .info
+        let database = try DatabaseLocation.resolve(), telemetry = Telemetry()
+        let servers = try settings.monitoring.servers(telemetry: telemetry, database: database, logger: logger)
         let daemon = try await Daemon.start(
-            settings: settings, database: DatabaseLocation.resolve(), installation: Installation(),
-            mode: drain ? .drain : .serve, logger: logger, starting: starting)
+            settings: settings, database: database, installation: Installation(), mode: drain ? .drain : .serve,
+            telemetry: telemetry, logger: logger, starting: starting)
+        // Services stop in the opposite order: the last is the first to go, and health is served to the end.
         let group = ServiceGroup(
             configuration: .init(
-                services: [.init(service: daemon, successTerminationBehavior: .gracefullyShutdownGroup)],
+                services: servers.map { .init(service: $0) } + [
+                    .init(service: daemon, successTerminationBehavior: .gracefullyShutdownGroup)
+                ],
                 gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
         if showsProgress {
             try await withProgress(of: daemon) { try await group.run() }

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What an engine does now and has done since it started, for dashboards.
+public struct EngineLoad: Sendable, Equatable {
+    /// Sequences in the batch.
+    public var running = 0
+    /// Bytes of keys and values that they hold.
+    public var kvUsedBytes = 0
+    /// Bytes that there are for keys and values.
+    public var kvBytes = 0
+    /// Prompt tokens computed; what came from a cache is not among them.
+    public var promptTokens = 0
+    /// Tokens generated.
+    public var outputTokens = 0
+    /// The share of the time that went into prompts, by rows, in seconds.
+    public var prefillSeconds = 0.0
+    /// The share of the time that went into output, by rows, in seconds.
+    public var decodeSeconds = 0.0
+    /// Steps made.
+    public var steps = 0
+    /// The sum over all steps of the sequences in each.
+    public var sequenceSteps = 0
+    /// When the step under way began; nil between steps and when there is no work.
+    public var stepBegan: ContinuousClock.Instant?
+
+    /// An engine that has done nothing.
+    public init() {}
+
+    /// Counts a sequence's part in a step.
+    mutating func count(rows: Int, areOfPrompt: Bool, choosesToken: Bool, seconds: Double) {
+        if areOfPrompt {
+            promptTokens += rows
+            prefillSeconds += seconds
+        } else {
+            decodeSeconds += seconds
+        }
+        if choosesToken { outputTokens += 1 }
+        sequenceSteps += 1
+    }
+}
