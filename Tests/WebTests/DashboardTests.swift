@@ -37,6 +37,11 @@ import Testing
                 lease: jobs[3].lease, error: JobError(code: "invalid_options", message: "secret reason", detail: nil),
                 isRetryable: false)
         ])
+        try await client.query(
+            """
+            SELECT deltakv.sync_cache_store(gen_random_uuid(), 'h', '/cache', 100, 100, 5, 2.5, 0, 0, 0, 0, 0, 0, 0, 0,
+                ARRAY['absent'], ARRAY[3])
+            """)
         try await worker.report(
             WorkerLoad(
                 seconds: 10, running: 2, kvUsedBytes: 300, kvBytes: 1000, residentBytes: 5, promptTokens: 1200,
@@ -81,6 +86,8 @@ import Testing
             let errors = try #require(overview["errors"] as? [[String: Any]])
             #expect(errors.count == 1 && errors[0]["code"] as? String == "invalid_options")
             #expect((overview["running"] as? [Any])?.count == 2)
+            #expect((overview["cache"] as? [[String: Any]])?.first?["seconds_saved"] as? Double == 2.5)
+            #expect((overview["cache_misses"] as? [[String: Any]])?.first?["reason"] as? String == "absent")
             #expect((overview["slowest"] as? [Any])?.count == 3)
             #expect((overview["failures"] as? [Any])?.count == 1)
             #expect(!answer.body.contains("secret"), "no text of documents, outputs or errors")

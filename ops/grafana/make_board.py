@@ -78,6 +78,11 @@ add("table", "Daemons",
        ORDER BY stopped_at DESC NULLS FIRST, worker_id DESC LIMIT 50""", 14, 8)
 add("table", "Errors of the last day",
     "SELECT code, errors, jobs, last_occurred_at, last_job_id FROM deltakv.dashboard_errors ORDER BY errors DESC", 10, 8)
+add("table", "Cache directories",
+    """SELECT host, directory, bytes, budget_bytes, chunks, tokens, hits, misses, seconds_saved, evicted, damaged
+       FROM deltakv.dashboard_cache_stores ORDER BY synced_at DESC LIMIT 20""", 16, 7)
+add("table", "Cache misses by reason",
+    "SELECT reason, sum(misses)::bigint AS misses FROM deltakv.dashboard_cache_misses GROUP BY reason ORDER BY misses DESC", 8, 7)
 add("table", "Oldest waiting jobs by tenant and priority",
     "SELECT * FROM deltakv.dashboard_waiting ORDER BY oldest_submitted_at LIMIT 20", 8, 8)
 add("table", "Slowest of the jobs that ended lately",

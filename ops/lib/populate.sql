@@ -82,5 +82,7 @@ WHERE w.worker_id IN (SELECT worker_id FROM daemons WHERE n <= 3);
 UPDATE deltakv.workers w SET started_at = w.started_at - interval '5 hours', heartbeat_at = now() - interval '26 minutes'
 WHERE w.worker_id IN (SELECT worker_id FROM daemons WHERE n = 4);
 SELECT deltakv.retire_worker(deltakv.register_worker('node-5', 4711, '0.1.0'));
+SELECT deltakv.sync_cache_store(gen_random_uuid(), 'node-1', '/var/cache/deltakv/chunks', 53687091200, 812000000000, 4210, 1878.5,
+    910000000, 1730, 388000000, 12, 3, 0, 0, 5, ARRAY['absent', 'partial', 'fingerprint'], ARRAY[1602, 311, 14]);
 -- As daemons do now and then: what is older than two minutes goes to deltakv.minutes.
 SELECT deltakv.tidy();

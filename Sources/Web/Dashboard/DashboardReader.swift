@@ -9,53 +9,68 @@ import PostgreSQL
 actor DashboardReader {
     private let client: PostgresClient
     private let logger: Logger
-    /// However many people look, the database is asked once in this time.
-    private let freshness: Duration
-    private var latest: (text: String, at: ContinuousClock.Instant)?
+    private var known: [String: (json: String, at: ContinuousClock.Instant)] = [:]
     private var underWay: Task<String, any Error>?
 
-    init(_ settings: PostgresSettings, freshness: Duration = .seconds(1), logger: Logger) {
+    init(_ settings: PostgresSettings, logger: Logger) {
         var settings = settings
         let restrictions =
             "-c role=deltakv_reader -c default_transaction_read_only=on -c statement_timeout=5s -c jit=off"
-        settings.keywords["options"] = [settings.keywords["options"], restrictions].compactMap(\.self).joined(
-            separator: " ")
+        settings.keywords["options"] = [settings.keywords["options"], restrictions].compactMap(\.self)
+            .joined(separator: " ")
         settings.keywords["application_name"] = "deltakv dashboard"
         client = PostgresClient(settings, size: 2, patience: .seconds(3), logger: logger)
-        self.freshness = freshness
         self.logger = logger
     }
 
     /// All panels as one JSON object. A panel that could not be read is null, and `problems` says why.
     func overview() async throws -> String {
-        if let latest, ContinuousClock.now - latest.at < freshness { return latest.text }
+        // Whoever comes while it is read gets the same.
         if let underWay { return try await underWay.value }
         let task = Task { try await read() }
         underWay = task
         defer { underWay = nil }
-        let text = try await task.value
-        latest = (text, .now)
-        return text
+        return try await task.value
     }
 
     /// Has the database asked again at the next look: something has changed.
-    func forget() { latest = nil }
+    func forget() { known = [:] }
 
-    private nonisolated func read() async throws -> String {
-        try await client.withConnection { connection in
-            var fields = ["\"at\":\(Date.now.timeIntervalSince1970)"], problems: [String] = []
-            for panel in Panel.overview {
-                do {
-                    let rows = try await connection.query(panel.sql, [], prepared: true)
-                    fields.append("\(panel.name.jsonText):\(try rows.onlyRow().get(0, as: String.self))")
-                } catch let error as PostgresError where !error.isConnectionLoss {
-                    logger.warning(
-                        "A panel could not be read.", metadata: ["panel": "\(panel.name)", "error": "\(error)"])
-                    fields.append("\(panel.name.jsonText):null")
-                    problems.append("\(panel.name): \(error)".jsonText)
+    private func read() async throws -> String {
+        let now = ContinuousClock.now
+        let stale = Panel.overview.filter { panel in known[panel.name].map { now - $0.at >= panel.freshness } ?? true }
+        var problems: [String] = []
+        if !stale.isEmpty {
+            let answers = try await client.withConnection { connection in
+                var answers: [(name: String, json: Result<String, PostgresError>)] = []
+                for panel in stale { answers.append((panel.name, try await Self.ask(panel, connection))) }
+                return answers
+            }
+            for (name, answer) in answers {
+                switch answer {
+                case .success(let json): known[name] = (json, now)
+                case .failure(let error):
+                    logger.warning("A panel could not be read.", metadata: ["panel": "\(name)", "error": "\(error)"])
+                    known[name] = nil
+                    problems.append("\(name): \(error)".jsonText)
                 }
             }
-            return "{\(fields.joined(separator: ",")),\"problems\":[\(problems.joined(separator: ","))]}"
+        }
+        let fields = Panel.overview.map { "\($0.name.jsonText):\(known[$0.name]?.json ?? "null")" }
+        return """
+            {"at":\(Date.now.timeIntervalSince1970),\(fields.joined(separator: ",")),"problems":[\(problems.joined(separator: ","))]}
+            """
+    }
+
+    /// One panel must not take the others with it, but without a connection there is none.
+    private static func ask(
+        _ panel: Panel, _ connection: PostgresConnection
+    ) async throws -> Result<String, PostgresError> {
+        do {
+            let rows = try await connection.query(panel.sql, [], prepared: true)
+            return .success(try rows.onlyRow().get(0))
+        } catch let error as PostgresError where !error.isConnectionLoss {
+            return .failure(error)
         }
     }
 
@@ -66,6 +81,4 @@ actor DashboardReader {
         let timeline = try await client.idempotentQuery(Panel.timeline.sql, [id], prepared: true)
         return "{\"job\":\(job),\"timeline\":\(try timeline.onlyRow().get(0, as: String.self))}"
     }
-
-    nonisolated func close() async { await client.close() }
 }

@@ -4,7 +4,7 @@
 import { makeCharts } from "/charts.js";
 import * as format from "/format.js";
 import { showJob } from "/job.js";
-import { batches, errors, jobs, tiles, workers } from "/overview.js";
+import { batches, cache, errors, jobs, tiles, workers } from "/overview.js";
 import { act, askToSignIn, mayRead, onSession, prepareSigning, refreshSession } from "/session.js";
 import { element } from "/tables.js";
 import { verdict } from "/verdict.js";
@@ -25,6 +25,7 @@ function showOverview(overview) {
   batches(overview, run);
   workers(overview);
   errors(overview);
+  cache(overview);
   jobs(overview, tab);
   get("fresh").textContent = `As of ${new Date(overview.at * 1000).toLocaleTimeString("en-GB")}, read anew every ${interval / 1000} seconds.`;
   notice(overview.problems.length ? `Some figures could not be read: ${overview.problems.join("; ")}` : null);

@@ -116,6 +116,26 @@ export function errors(overview) {
   fill(get("errors"), columns, overview.errors, "None.");
 }
 
+/** What is kept on disk and what it has saved; nothing is shown where no daemon keeps anything. */
+export function cache(overview) {
+  get("cache-card").hidden = !overview.cache?.length;
+  if (!overview.cache?.length) return;
+  const columns = [
+    { title: "Directory", name: true, cell: (c) => element("span", { title: c.directory }, c.directory, element("span", { class: "sub" }, ` ${c.host}`)) },
+    { title: "Kept", cell: (c) => element("div", { class: "progress" }, bar([["running", Math.min(1, c.bytes / c.budget_bytes)]], `${format.bytes(c.bytes)} of ${format.bytes(c.budget_bytes)}`), format.bytes(c.bytes)) },
+    { title: "Budget", number: true, wide: true, cell: (c) => format.bytes(c.budget_bytes) },
+    { title: "Chunks", number: true, wide: true, cell: (c) => format.count(c.chunks) },
+    { title: "Tokens", number: true, wide: true, cell: (c) => format.count(c.tokens) },
+    { title: "Chunks used", number: true, wide: true, cell: (c) => format.count(c.hits) },
+    { title: "Prefill saved", number: true, cell: (c) => format.duration(c.seconds_saved) },
+    { title: "Evicted", number: true, wide: true, cell: (c) => format.count(c.evicted) },
+    { title: "Damaged", number: true, wide: true, cell: (c) => element("span", { class: c.damaged ? "bad" : "faint" }, format.count(c.damaged)) },
+  ];
+  fill(get("cache"), columns, overview.cache, "");
+  const reasons = (overview.cache_misses ?? []).map((m) => element("span", {}, element("b", {}, format.count(m.misses)), ` ${m.reason}`));
+  get("cache-misses").replaceChildren(...(reasons.length ? ["Prompts that were not there to their end, by reason:", ...reasons] : []));
+}
+
 const jobTables = (at) => ({
   running: {
     empty: "Nothing runs.",
