@@ -68,12 +68,12 @@ struct Panel: Sendable {
             FROM deltakv.dashboard_running r ORDER BY r.started_at LIMIT 12
             """),
         rows(
-            "slowest",
+            "slowest", freshness: slow,
             """
             SELECT e.* FROM deltakv.dashboard_ended e WHERE e.state = 'completed' ORDER BY e.seconds DESC NULLS LAST LIMIT 12
             """),
         rows(
-            "failures",
+            "failures", freshness: slow,
             "SELECT e.* FROM deltakv.dashboard_ended e WHERE e.state = 'failed' ORDER BY e.finished_at DESC LIMIT 12"),
         rows(
             "cache", freshness: slow,
