@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CacheStore
 import Dispatch
 import Foundation
 import Inference
@@ -102,6 +103,9 @@ public final class GenerationEngine: Sendable {
         mailbox.withLock { $0.isStopped = true }
         wake.signal()
     }
+
+    /// Where segments of prompts are kept, if anywhere.
+    public var store: CacheStore? { compression?.store }
 
     /// Waits until all segments that were coded so far are in the store.
     public func flush() async { await compression?.writer?.flush() }

@@ -64,6 +64,11 @@ public final class Daemon: ServiceLifecycle.Service {
                 background.addTask { await self.followQueue(wake: wake) }
                 background.addTask { await self.keepLeases() }
                 background.addTask { await self.reportLoad() }
+                if let store = self.runner.engine.store {
+                    let catalogue = CacheCatalogue(store: store, queue: self.queue)
+                    let keeper = CacheKeeper(store: store, catalogue: catalogue, logger: self.logger)
+                    background.addTask { await keeper.run() }
+                }
                 if let manager = ServiceManager() {
                     background.addTask { await manager.keepInformed(of: self.telemetry.health) }
                 }

@@ -10,6 +10,7 @@ public final class RowCapture: LayerTap {
         public let row, count: Int
         /// Where they go, from a row on.
         public let rows: SegmentRows
+        /// The first row there.
         public let first: Int
 
         /// Rows `row ..< row + count` of the step, to go to `rows` from row `first` on.
