@@ -46,7 +46,7 @@ import Testing
                 #expect(try row.get("top") == 2)
                 #expect(try row.get("places") > 0)
             }
-            for (index, words) in [(3, "uniqueItems"), (4, "n must be"), (5, "60000")] {
+            for (index, words) in [(3, "uniqueItems"), (4, "'n' must be"), (5, "60000")] {
                 let error: String = try rows[index].get("error")
                 #expect(error.hasPrefix("invalid_options") && error.contains(words), "\(error)")
             }
