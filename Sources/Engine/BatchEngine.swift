@@ -166,8 +166,10 @@ final class BatchEngine {
             } catch {
                 events.append(fail(id, .modelFailure("\(error)")))
             }
-            guard let key = sequences[id]?.coded?.nextKey else { continue }
-            if !claimed.insert(key).inserted { held.insert(id) }
+            guard let sequence = sequences[id], let key = sequence.coded?.nextKey else { continue }
+            // What is stored is not computed: its turn comes at one of the next steps.
+            let isNext = restores == 0 && sequence.nextSegment != nil && prompts.mayBeStored(sequence)
+            if !claimed.insert(key).inserted || isNext { held.insert(id) }
         }
         return (held, events)
     }

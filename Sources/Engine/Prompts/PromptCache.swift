@@ -65,6 +65,12 @@ final class PromptCache {
     /// Where a segment was found.
     enum Source { case memory, store }
 
+    /// Whether a sequence's next segment is in the store, or may be.
+    func mayBeStored(_ sequence: ActiveSequence) -> Bool {
+        guard compression.store != nil, let coded = sequence.coded else { return false }
+        return coded.stored.map { coded.done < $0.count } ?? true
+    }
+
     private func takeResident(_ sequence: inout ActiveSequence) -> Bool {
         guard var coded = sequence.coded, let key = coded.nextKey, let pages = index.use(key) else { return false }
         pool.retain(pages)
