@@ -13,9 +13,10 @@ extension LoadedModel {
     ///   - compressor: Made for this model.
     ///   - settings: Those that the engine will have; they decide, too, what segments come to.
     ///   - store: Where segments are kept.
+    ///   - report: Told of segments that cannot be stored.
     /// - Throws: `KernelError` if `DELTAKV_ISA` is wrong.
-    public func compression(
-        with compressor: Compressor, settings: Settings, store: CacheStore?
+    private func compression(
+        with compressor: Compressor, settings: Settings, store: CacheStore?, report: StoreReport
     ) throws(KernelError) -> PromptCompression {
         let c = model.configuration
         let fingerprint = CacheFingerprint(
@@ -28,11 +29,10 @@ extension LoadedModel {
                 // The last bits of floating-point sums depend on it.
                 "instructions": "\(try InstructionSet.fromEnvironment())",
             ])
-        return PromptCompression(compressor: compressor, fingerprint: fingerprint, store: store)
+        return PromptCompression(
+            compressor: compressor, fingerprint: fingerprint, store: store, report: { report.note($0) })
     }
-}
 
-extension LoadedModel {
     /// Starts the engine that the settings ask for; with `kv.policy` deltakv on the model's compressor, which is made if there
     /// is none.
     ///
@@ -49,6 +49,9 @@ extension LoadedModel {
         let provider = CompressorProvider(sample: installation.calibrationSample, logger: logger)
         let compressor = try await provider.compressor(for: self, path: path, documents: documents)
         let store = keeps ? try settings.cache.open() : nil
-        return try engine(settings.engine, compression: compression(with: compressor, settings: settings, store: store))
+        return try engine(
+            settings.engine,
+            compression: compression(
+                with: compressor, settings: settings, store: store, report: StoreReport(logger: logger)))
     }
 }

@@ -26,6 +26,14 @@ struct CodedPrompt {
     var codedTokens: Int { done * chain.segment }
     var allTokens: Int { chain.count * chain.segment }
 
+    /// Notes that the next segment's rows are in the pages, and drops what only segments need once all are.
+    mutating func advance() {
+        done += 1
+        guard done == chain.count else { return }
+        encoder = nil
+        stored = nil
+    }
+
     /// The key of the next segment.
     var nextKey: ChunkKey? { done < chain.count ? chain.keys[done] : nil }
 

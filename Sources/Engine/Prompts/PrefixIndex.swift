@@ -15,35 +15,35 @@ struct PrefixIndex {
         /// Segments before it.
         let depth: Int
         var users: Int
-        var lastUse: UInt64
+        /// When a user last left it; the same for all that were left together.
+        var left: UInt64
     }
 
     private var entries: [ChunkKey: Entry] = [:]
     private var time: UInt64 = 0
-
-    /// Bytes of the coded rows.
-    var codedBytes: Int { entries.values.reduce(0) { $0 + $1.segment.byteCount } }
 
     /// The coded rows of a segment.
     func segment(_ key: ChunkKey) -> CompressedSegment? { entries[key]?.segment }
 
     /// Adds a segment with its first user.
     mutating func insert(_ key: ChunkKey, pages: [PageID], segment: CompressedSegment, depth: Int) {
-        time += 1
-        entries[key] = Entry(pages: pages, segment: segment, depth: depth, users: 1, lastUse: time)
+        precondition(entries[key] == nil, "a segment was computed twice at a time")
+        entries[key] = Entry(pages: pages, segment: segment, depth: depth, users: 1, left: time)
     }
 
     /// Adds a user of a segment; nil if it is not there.
     mutating func use(_ key: ChunkKey) -> [PageID]? {
-        time += 1
         entries[key]?.users += 1
-        entries[key]?.lastUse = time
         return entries[key]?.pages
     }
 
     /// Takes a user off each of some segments.
     mutating func leave(_ keys: some Sequence<ChunkKey>) {
-        for key in keys { entries[key]?.users -= 1 }
+        time += 1
+        for key in keys {
+            entries[key]?.users -= 1
+            entries[key]?.left = time
+        }
     }
 
     /// Gives up the segment that was left the longest ago, the last of its prompt first; nil if all have users.
@@ -51,7 +51,7 @@ struct PrefixIndex {
     /// - Returns: Its pages.
     mutating func evict() -> [PageID]? {
         let idle = entries.lazy.filter { $0.value.users == 0 }
-        let oldest = idle.min { ($0.value.lastUse, $1.value.depth) < ($1.value.lastUse, $0.value.depth) }
+        let oldest = idle.min { ($0.value.left, $1.value.depth) < ($1.value.left, $0.value.depth) }
         guard let key = oldest?.key else { return nil }
         return entries.removeValue(forKey: key)?.pages
     }

@@ -79,9 +79,9 @@ final class PromptCache {
         let own = sequence.pages.dropFirst(first).prefix(pages.count)
         pool.release(own)
         sequence.pages.replaceSubrange(first..<first + own.count, with: pages)
-        coded.done += 1
-        coded.reused += 1
         coded.encoder = nil
+        coded.reused += 1
+        coded.advance()
         sequence.coded = coded
         sequence.computedTokens = coded.codedTokens
         return true
@@ -131,6 +131,8 @@ final class PromptCache {
         guard let coded = sequence.coded, let key = coded.nextKey, let rows = coded.rows,
             sequence.computedTokens == coded.codedTokens + coded.chain.segment
         else { return }
+        // Another sequence may have been as far first: one segment, one entry.
+        if takeResident(&sequence) { return }
         let encoder = try encoder(of: coded), segment = try coder.code(rows, with: encoder, pages: sequence.pages)
         sequence.coded?.encoder = encoder
         compression.writer?.submit(
@@ -141,8 +143,6 @@ final class PromptCache {
         guard sequence.coded?.nextKey == nil else { return }
         coder.recycle(rows)
         sequence.coded?.rows = nil
-        sequence.coded?.encoder = nil
-        sequence.coded?.stored = nil
     }
 
     /// Notes that a sequence's pages hold its next segment.
@@ -151,12 +151,14 @@ final class PromptCache {
         let pages = Array(sequence.pages[done * Self.segmentPages..<(done + 1) * Self.segmentPages])
         pool.retain(pages)
         index.insert(key, pages: pages, segment: segment, depth: done)
-        sequence.coded?.done = done + 1
+        sequence.coded?.advance()
         sequence.computedTokens = (done + 1) * PromptCompression.segmentTokens
     }
 
     private func encoder(of coded: CodedPrompt) throws(CompressionError) -> SequenceEncoder {
         if let encoder = coded.encoder { return encoder }
-        return try coder.encoder(after: coded.doneKeys.compactMap { index.segment($0) })
+        let segments = coded.doneKeys.compactMap { index.segment($0) }
+        precondition(segments.count == coded.done, "a segment in use was given up")
+        return try coder.encoder(after: segments)
     }
 }

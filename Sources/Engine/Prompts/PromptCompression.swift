@@ -23,10 +23,15 @@ public struct PromptCompression: Sendable {
     public static let segmentTokens = SegmentCoder.tokens
 
     /// Compression with a model's codec.
-    public init(compressor: Compressor, fingerprint: CacheFingerprint, store: CacheStore? = nil) {
+    ///
+    /// - Parameter report: Told, on a thread of its own, what became of each segment that was to be stored.
+    public init(
+        compressor: Compressor, fingerprint: CacheFingerprint, store: CacheStore? = nil,
+        report: @escaping @Sendable (Result<Publication, CacheError>) -> Void = { _ in }
+    ) {
         self.compressor = compressor
         self.fingerprint = fingerprint
         self.store = store
-        writer = store.map { CacheWriter(store: $0) }
+        writer = store.map { CacheWriter(store: $0, report: report) }
     }
 }

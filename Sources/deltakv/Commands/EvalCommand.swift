@@ -72,6 +72,9 @@ struct EvalCommand: AsyncParsableCommand {
         guard retrievalQuestions >= 0 else { throw ValidationError("--retrieval-questions must be at least 0") }
         guard documents > 0 else { throw ValidationError("--documents must be above 0") }
         guard (perplexity ?? 2) > 1 else { throw ValidationError("--perplexity must be above 1") }
+        guard perplexity == nil || policy == nil || policy?.values == ["deltakv"] else {
+            throw ValidationError("--perplexity takes no policy but deltakv")
+        }
         for name in policy?.values ?? [] {
             do throws(EvaluationError) { _ = try PolicyChoice(name) } catch { throw ValidationError("\(error)") }
         }
@@ -116,8 +119,7 @@ extension EvalCommand {
             let perplexity: Double
         }
         let settings = try await settings.load(), loaded = try settings.loadModel()
-        let isCoded = policy?.values == ["deltakv"]
-        guard isCoded || policy == nil else { throw ValidationError("--perplexity takes no policy but deltakv") }
+        let isCoded = policy != nil
         let compressor =
             try isCoded
             ? ModelCompressors(path: ModelStore().path(of: settings.model)).transform(compressor) : nil
