@@ -20,22 +20,35 @@ public struct CompressedRows: Sendable, Equatable {
     /// Rows that were stored: the same values that ``lengths``, ``bytes`` and ``sinks`` had. Nil where they contradict each
     /// other. Whether each row decodes shows when it is decoded.
     public init?(lengths: [UInt8], bytes: [UInt8], sinks: [UInt16], columns: Int, settings: CodecSettings) {
-        guard sinks.count == min(lengths.count, settings.sinks) * columns, bytes.count <= UInt32.max else { return nil }
+        let piece = Piece(sinks: sinks, lengths: lengths, bytes: bytes)
+        guard append(piece, columns: columns, settings: settings) else { return nil }
+    }
+
+    /// Adds further rows.
+    ///
+    /// - Returns: Whether they agree with themselves and belong here; if not, these rows are of no use any more.
+    mutating func append(_ piece: Piece, columns: Int, settings: CodecSettings) -> Bool {
+        let end = count + piece.lengths.count
+        guard piece.sinks.count == (min(end, settings.sinks) - min(count, settings.sinks)) * columns,
+            bytes.count + piece.bytes.count <= UInt32.max
+        else { return false }
         var at = 0
-        for (index, length) in lengths.enumerated() {
-            if index % Int(DKV_GROUP) == 0 { offsets.append(UInt32(at)) }
-            guard length == 255 else {
+        for (index, length) in piece.lengths.enumerated() {
+            if (count + index) % Int(DKV_GROUP) == 0 { offsets.append(UInt32(bytes.count + at)) }
+            if length == 255 {
+                guard at + 2 <= piece.bytes.count else { return false }
+                at += 2 + Int(piece.bytes[at]) + Int(piece.bytes[at + 1]) << 8
+            } else {
                 at += Int(length)
-                continue
             }
-            guard at + 2 <= bytes.count else { return nil }
-            at += 2 + Int(bytes[at]) + Int(bytes[at + 1]) << 8
+            guard at <= piece.bytes.count else { return false }
         }
-        guard at == bytes.count else { return nil }
-        count = lengths.count
-        self.lengths = lengths
-        self.bytes = bytes
-        self.sinks = sinks
+        guard at == piece.bytes.count else { return false }
+        lengths += piece.lengths
+        bytes += piece.bytes
+        sinks += piece.sinks
+        count = end
+        return true
     }
 
     /// Bytes in memory: rows, lengths, offsets and sinks.

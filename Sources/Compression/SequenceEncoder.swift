@@ -9,12 +9,6 @@ public struct CompressedSequence: Sendable, Equatable {
     /// No tokens yet.
     public init(layers: Int) { self.layers = Array(repeating: CompressedRows(), count: layers) }
 
-    /// Layers that were stored; nil where they hold different numbers of tokens.
-    public init?(layers: [CompressedRows]) {
-        guard let first = layers.first, layers.allSatisfy({ $0.count == first.count }) else { return nil }
-        self.layers = layers
-    }
-
     /// Tokens in the last layer, which is the last to grow.
     public var count: Int { layers.last?.count ?? 0 }
 
@@ -35,20 +29,17 @@ public final class SequenceEncoder {
     private let tables: [ReferenceTable]
     private var ring: DecodedLayers
 
-    /// An encoder that continues a sequence, or begins one.
+    /// An encoder that begins a sequence.
     ///
     /// - Throws: ``CompressionError``.
     public init(
-        _ compressor: Compressor, continuing sequence: CompressedSequence? = nil, in work: CodecWorkspace
+        _ compressor: Compressor, in work: CodecWorkspace
     ) throws(CompressionError) {
         self.compressor = compressor
         self.work = work
-        let sequence = sequence ?? CompressedSequence(layers: compressor.layers.count)
-        self.sequence = sequence
+        sequence = CompressedSequence(layers: compressor.layers.count)
         var tables: [ReferenceTable] = []
-        for (codec, rows) in zip(compressor.layers, sequence.layers) {
-            tables.append(try codec.referenceTable(of: rows, in: work))
-        }
+        for codec in compressor.layers { tables.append(try ReferenceTable(codec: codec)) }
         self.tables = tables
         ring = DecodedLayers(columns: compressor.columns)
     }
@@ -69,7 +60,7 @@ public final class SequenceEncoder {
         return decoded
     }
 
-    /// The coded rows of some tokens, from a multiple of ``CompressedSegment/granularity`` to another one, or to the end.
+    /// The coded rows of some tokens, from a multiple of 16 to another one, or to the end.
     public func segment(_ positions: Range<Int>) -> CompressedSegment {
         CompressedSegment(
             layers: sequence.layers.map {
@@ -88,10 +79,10 @@ public final class SequenceEncoder {
         guard segment.layers.count == compressor.layers.count else { throw .damagedRows(layer: 0) }
         for codec in compressor.layers {
             let layer = codec.layer, first = sequence.layers[layer].count
-            let rows = sequence.layers[layer].appending(
+            let isSound = sequence.layers[layer].append(
                 segment.layers[layer], columns: compressor.columns, settings: compressor.settings)
-            guard let rows else { throw .damagedRows(layer: layer) }
-            sequence.layers[layer] = rows
+            guard isSound else { throw .damagedRows(layer: layer) }
+            let rows = sequence.layers[layer]
             try codec.extend(tables[layer], from: first, of: rows, in: work)
             guard let body else { continue }
             let sources = ring.sources(of: codec, rows: segment.count)

@@ -9,7 +9,9 @@ enum ConversationReader {
     ///
     /// - Throws: ``JobFault`` with the code `invalid_messages` that says which message is wrong and how.
     static func messages(json: String) throws(JobFault) -> [ChatMessage] {
-        guard let list = (try? JSONValue(json: json))?.elements, !list.isEmpty else {
+        let value: JSONValue
+        do { value = try JSONValue(json: json) } catch { throw fault("messages must be a JSON list: \(error)") }
+        guard let list = value.elements, !list.isEmpty else {
             throw fault("messages must be a JSON list such as [{\"role\": \"user\", \"content\": \"Hello\"}]")
         }
         var messages: [ChatMessage] = []
@@ -29,7 +31,11 @@ enum ConversationReader {
         }
         let calls = try calls(entry["tool_calls"] ?? .null, role, place)
         var details: [String: String] = [:]
-        for key in ["name", "tool_call_id", "reasoning_content"] { details[key] = entry[key]?.text }
+        for key in ["name", "tool_call_id", "reasoning_content"] {
+            guard let value = entry[key], value != .null else { continue }
+            guard let text = value.text else { throw fault("the \(key) of \(place) must be a text") }
+            details[key] = text
+        }
         return ChatMessage(
             role: role, content: try content(entry["content"] ?? .null, isOptional: !calls.isEmpty, place),
             toolCalls: calls, details: details)

@@ -60,6 +60,9 @@ public struct SamplingAdvice: Sendable, Equatable {
             case nil, .null?: continue
             case let value?:
                 guard let number = value.double else { throw SamplingAdviceError(source, "\(option) is not a number") }
+                guard option != "top_k" || number == number.rounded() else {
+                    throw SamplingAdviceError(source, "top_k is not a whole number")
+                }
                 values[option] = number
             }
         }

@@ -49,10 +49,10 @@ import Testing
     /// Codes rows in pieces; what encoding says that rows decode to must be what decoding says.
     private func encode(
         _ all: inout [SampleRows], pieces: [Int], with compressor: Compressor,
-        continuing start: CompressedSequence? = nil, in work: CodecWorkspace
+        in work: CodecWorkspace
     ) throws -> (CompressedSequence, decoded: [[Float]]) {
-        let encoder = try SequenceEncoder(compressor, continuing: start, in: work)
-        var decoded = Array(repeating: [Float](), count: Self.layers), first = start?.count ?? 0
+        let encoder = try SequenceEncoder(compressor, in: work)
+        var decoded = Array(repeating: [Float](), count: Self.layers), first = 0
         for count in pieces {
             for layer in 0..<Self.layers {
                 try all[layer].withMatrix { matrix in
@@ -117,21 +117,61 @@ import Testing
         }
     }
 
-    /// As a cache that was stored and read back is continued.
-    @Test func storedSequencesContinue() throws {
+    /// Segments come back from their sections and are continued as if they had not been away; damaged ones are refused.
+    @Test func segmentsComeBackAndAreContinued() throws {
         let compressor = try Self.compressor(), space = try work(Self.columns)
-        var all = Self.rows(count: 260, seed: 3)
-        let whole = try encode(&all, pieces: [260], with: compressor, in: space).0
-        let prefix = try encode(&all, pieces: [143], with: compressor, in: space).0
-        let stored = try prefix.layers.map { rows in
-            try #require(
-                CompressedRows(
-                    lengths: rows.lengths, bytes: rows.bytes, sinks: rows.sinks, columns: Self.columns,
-                    settings: compressor.settings))
+        var all = Self.rows(count: 100, seed: 3)
+        let (whole, decoded) = try encode(&all, pieces: [100], with: compressor, in: space)
+        let encoder = try SequenceEncoder(compressor, in: space), other = try SequenceEncoder(compressor, in: space)
+        for layer in 0..<Self.layers {
+            try all[layer].withMatrix { _ = try encoder.encode(layer: layer, $0.first(64)) }
         }
-        let read = try #require(CompressedSequence(layers: stored))
-        #expect(try encode(&all, pieces: [117], with: compressor, continuing: read, in: space).0 == whole)
-        #expect(CompressedSequence(layers: [stored[0], CompressedRows()]) == nil)
+        for positions in [0..<32, 32..<64] {
+            let segment = try #require(CompressedSegment(sections: encoder.segment(positions).sections))
+            try other.append(segment) { layer, rows in
+                for row in 0..<rows.rows {
+                    let first = (positions.lowerBound + row) * Self.columns
+                    #expect(rows[row: row].elementsEqual(decoded[layer][first..<first + Self.columns]))
+                }
+            }
+        }
+        #expect(other.sequence == encoder.sequence)
+        for layer in 0..<Self.layers {
+            try all[layer].withMatrix { _ = try other.encode(layer: layer, $0.rows(64, 36)) }
+        }
+        #expect(other.sequence == whole)
+        // A beginning has sinks, and does not belong after another one.
+        let beginning = encoder.segment(0..<32)
+        #expect(throws: CompressionError.self) { try other.append(beginning, body: nil) }
+    }
+
+    @Test func damagedSegmentsAreRefused() throws {
+        let compressor = try Self.compressor(), space = try work(Self.columns)
+        var all = Self.rows(count: 64, seed: 3), random = Random(4)
+        let encoder = try SequenceEncoder(compressor, in: space)
+        for layer in 0..<Self.layers { try all[layer].withMatrix { _ = try encoder.encode(layer: layer, $0) } }
+        let sections = encoder.segment(0..<32).sections
+        #expect(CompressedSegment(sections: []) == nil)
+        for cut in 0..<8 {
+            #expect(CompressedSegment(sections: [Array(sections[0].prefix(cut))] + sections.dropFirst()) == nil)
+        }
+        var refused = 0
+        for _ in 0..<500 {
+            var damaged = sections
+            let layer = random.below(damaged.count)
+            damaged[layer][random.below(damaged[layer].count)] ^= 1 << UInt8(random.below(8))
+            guard let segment = CompressedSegment(sections: damaged) else {
+                refused += 1
+                continue
+            }
+            do {
+                try SequenceEncoder(compressor, in: space).append(segment) { _, _ in }
+            } catch CompressionError.damagedRows {
+                refused += 1
+            }
+        }
+        // A changed bit may make another row; most make none.
+        #expect(refused > 100)
     }
 
     /// What the layers before tell is not coded again.

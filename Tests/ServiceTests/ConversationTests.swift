@@ -141,6 +141,7 @@ import Tokenization
             "the arguments of 'f'"
         ),
         (#"[{"role": "assistant", "content": "", "function_call": {"name": "f"}}]"#, "function_call"),
+        (#"[{"role": "tool", "tool_call_id": 7, "content": "4"}]"#, "tool_call_id"),
     ])
     func messagesThatCannotBeReadSayWhichAndWhy(_ json: String, _ words: String) {
         #expect {

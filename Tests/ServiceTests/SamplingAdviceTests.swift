@@ -78,7 +78,7 @@ import Testing
 
     @Test(arguments: [
         (#"{"temperature": -1}"#, "temperature"), (#"{"top_p": 7}"#, "top_p"),
-        (#"{"repetition_penalty": "much"}"#, "repetition_penalty"),
+        (#"{"repetition_penalty": "much"}"#, "repetition_penalty"), (#"{"top_k": 20.5}"#, "top_k"),
     ])
     func adviceThatCannotBeFollowedNamesItsFile(_ json: String, _ word: String) {
         #expect {

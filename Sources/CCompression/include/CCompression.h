@@ -102,7 +102,7 @@ typedef struct dkv_coded_row {
 } dkv_coded_row;
 /// Rows that decode together: what one waits for, another does not.
 #define DKV_ROWS_AT_ONCE 4
-/// Decodes up to DKV_ROWS_AT_ONCE rows. Never reads outside their bytes.
+/// Decodes rows: DKV_ROWS_AT_ONCE of them together, any other number one by one. Never reads outside their bytes.
 void dkv_rows_decode(const dkv_tables *tables, size_t columns, dkv_coded_row *rows, size_t count);
 
 /// Unordered pairs are numbered: greater · (greater + 1) / 2 + lesser.

@@ -5,8 +5,6 @@ import CCompression
 ///
 /// It decodes only after the segments before it, whose rows its own refer to.
 public struct CompressedSegment: Sendable, Equatable {
-    /// Segments start and end at multiples of this many tokens.
-    public static let granularity = Int(DKV_GROUP)
     /// One a layer.
     let layers: [CompressedRows.Piece]
 
@@ -79,12 +77,5 @@ extension CompressedRows {
         return Piece(
             sinks: Array(sinks[first..<last]), lengths: Array(lengths[positions]),
             bytes: Array(bytes[start(positions.lowerBound)..<start(positions.upperBound)]))
-    }
-
-    /// These rows with further ones after them; nil where the piece contradicts itself or does not belong here.
-    func appending(_ piece: Piece, columns: Int, settings: CodecSettings) -> CompressedRows? {
-        CompressedRows(
-            lengths: lengths + piece.lengths, bytes: bytes + piece.bytes, sinks: sinks + piece.sinks, columns: columns,
-            settings: settings)
     }
 }

@@ -97,7 +97,7 @@ final class PromptCache {
         let encoder = try encoder(of: coded)
         guard let segment = CompressedSegment(sections: sections.map(\.bytes)),
             segment.count == PromptCompression.segmentTokens,
-            (try? coder.restore(segment, with: encoder, pages: sequence.pages)) != nil
+            try isRestored(segment, with: encoder, pages: sequence.pages)
         else {
             // Checksums say that it is what was written: whoever wrote it had other rules. It is computed.
             sequence.coded?.stored = []
@@ -108,6 +108,18 @@ final class PromptCache {
         sequence.coded?.reused += 1
         enter(key, segment, &sequence)
         return true
+    }
+
+    /// Whether a stored segment could be decoded; other failures are not its fault.
+    private func isRestored(
+        _ segment: CompressedSegment, with encoder: SequenceEncoder, pages: [PageID]
+    ) throws(CompressionError) -> Bool {
+        do throws(CompressionError) {
+            try coder.restore(segment, with: encoder, pages: pages)
+            return true
+        } catch .damagedRows {
+            return false
+        }
     }
 
     /// Names the rows of a step that segments need.

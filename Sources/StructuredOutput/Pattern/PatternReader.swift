@@ -87,9 +87,14 @@ struct PatternReader {
         guard let end = scalars[place...].firstIndex(of: "}") else { return nil }
         let text = String(String.UnicodeScalarView(scalars[(place + 1)..<end]))
         let parts = text.split(separator: ",", omittingEmptySubsequences: false)
-        guard parts.count <= 2, let least = Int(parts[0]),
+        let digits = UInt8(ascii: "0")...UInt8(ascii: "9")
+        guard !text.isEmpty, parts.count <= 2, parts.allSatisfy({ $0.utf8.allSatisfy(digits.contains) }) else {
+            return nil
+        }
+        // Without its first number it is a count to Python and a text to JavaScript.
+        guard let least = Int(parts[0]),
             let most = parts.count == 1 ? least : Int(parts[1]) ?? (parts[1].isEmpty ? .max : nil)
-        else { return nil }
+        else { throw error("the counts {\(text)} cannot be used") }
         guard 0...1000 ~= least, most == .max || least...1000 ~= most else {
             throw error("the counts \(text) are not in order and at most 1,000")
         }
@@ -115,10 +120,7 @@ struct PatternReader {
     private mutating func group() throws(PatternError) -> Pattern {
         if take("?") {
             if take("<"), next != "=", next != "!" {
-                while let scalar = next, scalar != ">" {
-                    _ = scalar
-                    place += 1
-                }
+                while let scalar = next, scalar != ">" { place += 1 }
                 guard take(">") else { throw error("a group's name is not ended") }
             } else {
                 guard take(":") else { throw error("looking ahead or behind is not supported") }
@@ -195,7 +197,8 @@ struct PatternReader {
 
     private mutating func hexadecimal(_ count: Int) throws(PatternError) -> Unicode.Scalar {
         let digits = String(String.UnicodeScalarView(scalars[place...].prefix(count)))
-        guard digits.utf8.count == count, let value = UInt32(digits, radix: 16), let scalar = Unicode.Scalar(value)
+        guard digits.utf8.count == count, digits.first != "+", let value = UInt32(digits, radix: 16),
+            let scalar = Unicode.Scalar(value)
         else {
             throw error("“\(digits)” is not a character's number")
         }
