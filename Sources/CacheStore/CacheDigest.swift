@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Crypto
+import ModelFiles
 
 /// A SHA-256 as a value that serves as a key of dictionaries.
 struct CacheDigest: Hashable, Sendable, CustomStringConvertible {
@@ -32,10 +33,7 @@ struct CacheDigest: Hashable, Sendable, CustomStringConvertible {
     var bytes: [UInt8] { withUnsafeBytes(of: words) { Array($0) } }
 
     /// 64 digits, in lower case.
-    var description: String {
-        let digits = Array("0123456789abcdef".utf8)
-        return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
-    }
+    var description: String { bytes.hexadecimal }
 
     private static func value(_ digit: UInt8) -> UInt8? {
         switch digit {

@@ -78,7 +78,13 @@ extension CacheStore {
             if reader.header.index == 0 { break }
             next = reader.header.parent
         }
-        for (key, bytes, _) in chain.reversed() where !target.directory.exists(key) { try target.write(bytes, key) }
+        for (key, bytes, _) in chain.reversed() where !target.directory.exists(key) {
+            guard let lock = target.locks.exclusive(key) else {
+                throw .invalid("chunk \(key) is being written in \(path): try again")
+            }
+            defer { withExtendedLifetime(lock) {} }
+            try target.write(bytes, key)
+        }
         return chain.count
     }
 

@@ -71,8 +71,7 @@ public enum CompressorFile {
 
     /// SHA-256, in hexadecimal, of all that decides what a compressor makes of rows.
     public static func digest(of compressor: Compressor) -> String {
-        SHA256.hash(data: serialized(compressor)).map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }
-            .joined()
+        SHA256.hash(data: serialized(compressor)).hexadecimal
     }
 
     // MARK: Contents

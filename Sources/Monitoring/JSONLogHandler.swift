@@ -61,7 +61,8 @@ extension Logger.MetadataValue {
 }
 
 extension String {
-    var jsonQuoted: String {
+    /// The text as a JSON string, quotes included.
+    public var jsonQuoted: String {
         var quoted = "\""
         for scalar in unicodeScalars {
             switch scalar {

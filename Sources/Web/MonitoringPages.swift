@@ -24,7 +24,7 @@ public struct MonitoringPages: WebPages {
     }
 
     private static func answer(_ report: Health.Report) -> Response {
-        let problems = report.problems.map(\.jsonText).joined(separator: ",")
+        let problems = report.problems.map(\.jsonQuoted).joined(separator: ",")
         return .json(
             "{\"ok\":\(report.isGood),\"problems\":[\(problems)]}",
             status: report.isGood ? .ok : .serviceUnavailable)

@@ -107,6 +107,6 @@ extension Response {
 
     /// What is wrong, as JSON: `{"error": …}`.
     static func problem(_ status: HTTPResponse.Status, _ message: String) -> Response {
-        .json("{\"error\":\(message.jsonText)}", status: status)
+        .json("{\"error\":\(message.jsonQuoted)}", status: status)
     }
 }

@@ -50,6 +50,7 @@ import Testing
 
     /// Headers with wrong numbers and a right checksum: no crash, no memory by what they say, and the right bytes or none.
     @Test func forgedHeadersDoNoHarm() throws {
+        let first = Self.setting("DELTAKV_FUZZ_SEED", default: 0)
         let inputs = Self.setting("DELTAKV_FUZZ_INPUTS", default: 4000) / 2
         let folder = Folder(), document = SampleDocument(2, chunks: 1)
         let store = try CacheStore(directory: folder.path, settings: .roomy), chain = document.chain(in: store)
@@ -57,7 +58,7 @@ import Testing
         let path = store.directory.chunk(chain.keys[0]), good = try contents(path)
         let table = ChunkHeader.fixedBytes + 4 * SampleDocument.segment, header = try ChunkHeader(of: good).bytes
         var hits = 0
-        for input in 0..<inputs {
+        for input in first..<first + inputs {
             var random = SplitMix(state: input), bytes = good
             for _ in 0...Int(random.next() % 3) {
                 let places =
@@ -82,7 +83,8 @@ import Testing
             }
             _ = store.verify(chain.keys[0])
         }
-        #expect(hits > 0 && hits < Int(inputs))
+        // A few may all be of one kind, as when a single one is looked at again.
+        if inputs >= 1000 { #expect(hits > 0 && hits < Int(inputs)) }
     }
 
     /// Whole chunks that belong elsewhere: to another model, tenant or text.

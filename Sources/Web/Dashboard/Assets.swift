@@ -14,10 +14,8 @@ struct Assets: Sendable {
     /// Reads them from the program's resources: the folder `deltakv_Web.resources` beside the program.
     ///
     /// - Throws: ``WebError`` if a file is missing.
-    init(directory: String? = nil) throws(WebError) {
-        let folder =
-            directory
-            ?? Bundle.main.bundleURL.appendingPathComponent("deltakv_Web.resources/Page").path
+    init() throws(WebError) {
+        let folder = Bundle.main.bundleURL.appendingPathComponent("deltakv_Web.resources/Page").path
         var files: [String: File] = [:]
         for (name, type) in Self.names {
             guard let data = FileManager.default.contents(atPath: "\(folder)/\(name)") else {
@@ -32,7 +30,7 @@ struct Assets: Sendable {
 
     subscript(name: String) -> File? { files[name] }
 
-    /// All names but the page's own.
+    /// All files, with their types.
     static let names: [(String, String)] = [
         ("index.html", "text/html; charset=utf-8"), ("style.css", "text/css; charset=utf-8"),
         ("app.js", "text/javascript; charset=utf-8"), ("charts.js", "text/javascript; charset=utf-8"),

@@ -94,7 +94,7 @@ extension DashboardPages {
 
     private func sessionState(_ request: Request) -> Response {
         let session = access.session(of: request)
-        let csrf = session?.csrfToken.jsonText ?? "null"
+        let csrf = session?.csrfToken.jsonQuoted ?? "null"
         return .json(
             """
             {"mayRead":\(access.mayRead(request)),"mayAct":\(session != nil),"hasToken":\(access.hasToken),"csrf":\(csrf)}
@@ -110,7 +110,7 @@ extension DashboardPages {
             logger.notice("A sign-in with a wrong token.")
             return .problem(.forbidden, "that is not the token")
         }
-        var response = Response.json("{\"csrf\":\(session.csrfToken.jsonText)}")
+        var response = Response.json("{\"csrf\":\(session.csrfToken.jsonQuoted)}")
         // Behind a proxy that speaks TLS the cookie must not leave it.
         let isSecure = request.headers[HTTPField.Name("X-Forwarded-Proto")!] == "https"
         response.setCookie(

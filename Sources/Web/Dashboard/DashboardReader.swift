@@ -2,6 +2,7 @@
 
 import Foundation
 import Logging
+import Monitoring
 import PostgreSQL
 
 /// Reads what the dashboard shows, as the role `deltakv_reader`: the server itself sees to it that no text is read and
@@ -52,11 +53,11 @@ actor DashboardReader {
                 case .failure(let error):
                     logger.warning("A panel could not be read.", metadata: ["panel": "\(name)", "error": "\(error)"])
                     known[name] = nil
-                    problems.append("\(name): \(error)".jsonText)
+                    problems.append("\(name): \(error)".jsonQuoted)
                 }
             }
         }
-        let fields = Panel.overview.map { "\($0.name.jsonText):\(known[$0.name]?.json ?? "null")" }
+        let fields = Panel.overview.map { "\($0.name.jsonQuoted):\(known[$0.name]?.json ?? "null")" }
         return """
             {"at":\(Date.now.timeIntervalSince1970),\(fields.joined(separator: ",")),"problems":[\(problems.joined(separator: ","))]}
             """

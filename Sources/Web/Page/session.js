@@ -36,7 +36,8 @@ export function askToSignIn() {
 export function prepareSigning() {
   get("sign").addEventListener("click", async () => {
     if (!session.mayAct) return askToSignIn();
-    await send("DELETE", "/api/session");
+    // A session that the server has forgotten is signed out already.
+    await send("DELETE", "/api/session").catch(() => {});
     await refreshSession();
   });
   get("sign-in-no").addEventListener("click", () => get("sign-in").close());
