@@ -61,7 +61,7 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ]),
         .target(name: "JobQueue", dependencies: ["PostgreSQL", .product(name: "Logging", package: "swift-log")]),
-        .target(name: "BatchFiles", dependencies: ["JobQueue"]),
+        .target(name: "BatchFiles", dependencies: ["JobQueue", "ModelFiles"]),
         .target(
             name: "Monitoring",
             dependencies: [

@@ -35,7 +35,8 @@ public struct BatchExport: Sendable {
         guard soFar || progress.finished == progress.total else {
             throw BatchFileError.unfinished(batch, jobs: progress.total - progress.finished)
         }
-        var files = try ExportFiles(output: output, errors: errors, batchID: progress.batchID, resumes: !soFar)
+        var files = try ExportFiles(
+            output: output, errors: errors, batchID: progress.batchID, ended: progress.lastFinishedAt, resumes: !soFar)
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         var lines = 0

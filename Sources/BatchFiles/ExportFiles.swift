@@ -2,11 +2,14 @@
 
 import Foundation
 import Glibc
+import ModelFiles
 
 /// The two files of an export and the note of how far they are good.
 struct ExportFiles {
     private struct Note: Codable {
         var batchID: Int64
+        /// When the batch's last job ended: jobs that are run again change what is in the files.
+        var ended: Date?
         var position: Int64
         var outputBytes: UInt64
         var errorBytes: UInt64
@@ -14,7 +17,10 @@ struct ExportFiles {
 
     private let output: FileHandle
     private let errors: FileHandle
+    private let outputPath: String
+    private let errorPath: String
     private let notePath: String
+    private let keepsNote: Bool
     private var note: Note
     private var outputLines = Data()
     private var errorLines = Data()
@@ -22,15 +28,24 @@ struct ExportFiles {
     /// The last job that is in one of the files.
     var position: Int64 { note.position }
 
-    /// Opens the files: to go on where the note of an earlier export of the same batch says, else empty.
-    init(output: String, errors: String, batchID: Int64, resumes: Bool) throws {
+    /// Opens the files: to go on where the note of an earlier export of the same batch in the same state says, else empty.
+    ///
+    /// - Parameter resumes: Whether a later export may go on with this one, and this one with an earlier one.
+    init(output: String, errors: String, batchID: Int64, ended: Date?, resumes: Bool) throws {
+        guard output != errors else {
+            throw BatchFileError.unwritable(path: errors, reason: "it is the output file too")
+        }
+        (outputPath, errorPath) = (output, errors)
         notePath = output + ".progress"
-        let earlier = resumes ? (try? Data(contentsOf: URL(fileURLWithPath: notePath))) : nil
+        keepsNote = resumes
+        let earlier = try? Data(contentsOf: URL(fileURLWithPath: notePath))
+        if !resumes, earlier != nil { try FileManager.default.removeItem(atPath: notePath) }
         let read = earlier.flatMap { try? JSONDecoder().decode(Note.self, from: $0) }
-        note = Note(batchID: batchID, position: 0, outputBytes: 0, errorBytes: 0)
+        note = Note(batchID: batchID, ended: ended, position: 0, outputBytes: 0, errorBytes: 0)
         self.output = try Self.open(output)
         self.errors = try Self.open(errors)
-        if let read, read.batchID == batchID, try self.output.seekToEnd() >= read.outputBytes,
+        if resumes, let read, read.batchID == batchID, read.ended == ended,
+            try self.output.seekToEnd() >= read.outputBytes,
             try self.errors.seekToEnd() >= read.errorBytes
         {
             note = read
@@ -61,6 +76,7 @@ struct ExportFiles {
         try write(errorLines, to: errors, length: &note.errorBytes)
         (outputLines, errorLines) = (Data(), Data())
         note.position = position
+        guard keepsNote else { return }
         try JSONEncoder().encode(note).write(to: URL(fileURLWithPath: notePath), options: .atomic)
     }
 
@@ -71,8 +87,13 @@ struct ExportFiles {
         length += UInt64(lines.count)
     }
 
-    /// Removes the note: the files are whole.
+    /// Sees that the files are on the disk, whole, and removes the note.
     func finish() throws {
+        try output.synchronize()
+        try errors.synchronize()
+        for path in Set([outputPath, errorPath].map { URL(fileURLWithPath: $0).deletingLastPathComponent().path }) {
+            try DurableFile.synchronize(folder: path)
+        }
         if FileManager.default.fileExists(atPath: notePath) { try FileManager.default.removeItem(atPath: notePath) }
     }
 }

@@ -68,6 +68,10 @@ struct LineReader {
         } catch {
             throw BatchFileError.unreadable(path: path, reason: error.localizedDescription)
         }
+        var status = stat()
+        guard fstat(file.fileDescriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+            throw BatchFileError.unreadable(path: path, reason: "it is read twice, so it must be a regular file")
+        }
         var lines = 0, bytes = 0
         var isInLine = false
         while let block = try file.read(upToCount: blockBytes), !block.isEmpty {

@@ -159,7 +159,12 @@ public final class Daemon: ServiceLifecycle.Service {
 
     private func keepHouse() async {
         do {
-            try await queue.tidy(retention: settings.retention)
+            do {
+                try await queue.tidy(retention: settings.retention)
+            } catch {
+                // Jobs of daemons that died are not to wait for it.
+                warn("The queue could not be tidied; trying again.", error)
+            }
             let rescued = try await queue.rescue()
             telemetry.health.databaseAnswered()
             telemetry.jobs.rescued(rescued.count)

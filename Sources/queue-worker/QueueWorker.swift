@@ -36,7 +36,7 @@ struct QueueWorker: AsyncParsableCommand {
 
     func run() async throws {
         var logger = Logger(label: "queue-worker") { StreamLogHandler.standardError(label: $0) }
-        logger.logLevel = .error
+        logger.logLevel = .notice
         let client = PostgresClient(try DatabaseLocation.resolve().settings, size: 1, logger: logger)
         let queue = JobQueue(client: client, logger: logger)
         let worker = try await queue.register(
@@ -49,7 +49,7 @@ struct QueueWorker: AsyncParsableCommand {
             do {
                 let found = try await loop.step(atMost: min(claim, jobs - loop.completed))
                 if !found, drain, try await queue.unfinished().total == 0 { break }
-            } catch let error as PostgresError {
+            } catch let error as PostgresError where error.isTransient {
                 logger.notice("Trying again.", metadata: ["error": "\(error)"])
                 try await Task.sleep(for: .milliseconds(100))
             }

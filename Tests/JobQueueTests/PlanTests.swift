@@ -111,6 +111,23 @@ import Testing
         }
     }
 
+    /// What one tenant asks for after a batch must not stop what is done for all.
+    @Test func aFollowUpThatCannotBeSubmittedStopsNothing() async throws {
+        try await withQueue { fixture in
+            try await fixture.submit(1, batch: "a")
+            try await fixture.submit(1, batch: "b")
+            try await fixture.client.query("SELECT deltakv.on_finish('a', NULL)")
+            try await fixture.client.query("SELECT deltakv.on_finish('b', 'report', document => 'done')")
+            let worker = try await fixture.worker()
+            #expect(try await runAll(fixture, worker) == 2)
+            try await fixture.queue.tidy()
+            try await fixture.queue.tidy()
+            let follow = try #require(try await worker.claim(9, lease: .seconds(60)).first)
+            #expect(follow.batch == "b follow-up" && follow.document == "done")
+            #expect(try await fixture.integer("SELECT count(*) FROM deltakv.follow_ups") == 0)
+        }
+    }
+
     @Test func batchesPauseResumeChangePriorityAndFollowUp() async throws {
         try await withQueue { fixture in
             try await fixture.submit(3, batch: "a")

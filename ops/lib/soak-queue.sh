@@ -74,6 +74,8 @@ echo "  $kills kills, $stops workers stopped for $pause s, $done_restarts restar
 say "Letting the workers finish"
 wait
 running=()
+wrong=$(sql -c "SELECT count(*) FROM deltakv.outcomes WHERE state <> 'completed' AND error_code IS DISTINCT FROM 'poison_job'")
+[ "$wrong" = 0 ] || die "$wrong jobs failed that did not kill two workers"
 # A job that killed two workers that ran it alone is parked; it has to be asked for again.
 parked=$(sql -c "SELECT deltakv.redrive(batch => 'soak')")
 [ "$parked" = 0 ] || "$bin/queue-worker" --claim 10 --lease "$lease" --drain --journal "$journals/last" >/dev/null

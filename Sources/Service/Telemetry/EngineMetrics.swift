@@ -17,7 +17,10 @@ final class EngineMetrics: Sendable {
             "deltakv_engine_sequence_steps_total",
             "The sum over all steps of the sequences in each; its rate over that of the steps is the mean batch size."),
         MetricDescription("deltakv_requests_running", "Sequences in the batch."),
-        MetricDescription("deltakv_kv_used_bytes", "Bytes of keys and values in use: by sequences, and by segments of prompts that make way when room is needed."),
+        MetricDescription(
+            "deltakv_kv_used_bytes",
+            "Bytes of keys and values in use: by sequences, and by segments of prompts that make way when room is needed."
+        ),
         MetricDescription("deltakv_kv_bytes", "Bytes that there are for keys and values."),
         MetricDescription("process_resident_memory_bytes", "Memory in use."),
         MetricDescription("process_cpu_seconds_total", "Processor time used."),

@@ -28,7 +28,8 @@ struct CacheCommand: AsyncParsableCommand {
             let location = try await Settings.load(flags: path.map { [.cacheDirectory: $0] } ?? [:], file: config).cache
             guard location.exists else {
                 throw CacheError.invalid(
-                    "there is no cache in \(location.directory) yet: daemons with kv.policy deltakv make it, or set cache.directory")
+                    "there is no cache in \(location.directory) yet: daemons with kv.policy deltakv make it, or set cache.directory"
+                )
             }
             return try location.open()
         }
