@@ -147,8 +147,8 @@ let package = Package(
         .testTarget(
             name: "EngineTests",
             dependencies: [
-                "CacheStore", "Compression", "Engine", "Inference", "Kernels", "ModelFiles", "StructuredOutput",
-                "Tokenization",
+                "CacheStore", "Compression", "Engine", "Inference", "Kernels", "ModelFiles", "SeededRandom",
+                "StructuredOutput", "Tokenization",
             ],
             exclude: ["Golden"]),
         .testTarget(

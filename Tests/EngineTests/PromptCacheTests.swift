@@ -10,7 +10,7 @@ import Tokenization
 @testable import Engine
 
 /// The default model with a small codec, calibrated once for all tests.
-private struct CodedModel {
+struct CodedModel {
     let test: TestModel
     let compressor: Compressor
     let fingerprint: CacheFingerprint

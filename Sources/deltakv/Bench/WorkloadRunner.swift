@@ -21,11 +21,13 @@ struct WorkloadRunner {
         let kvBytesPerToken: Int
         let peakRSSBytes: Int
         let policy: String
+        /// Tokens that all prompts begin with alike.
+        let shared: Int
         /// Seconds to one new token for each prompt, and to all of them.
         let seconds: [Double]
 
         enum CodingKeys: String, CodingKey {
-            case engine, batch, prompt, policy, seconds
+            case engine, batch, prompt, policy, shared, seconds
             case prefillTPS = "prefill_tps"
             case decodeTPS = "decode_tps"
             case kvBytesPerToken = "kv_bytes_per_token"
@@ -37,13 +39,16 @@ struct WorkloadRunner {
     let vocabulary: Int
     let kvBytesPerToken: Int
     let policy: String
+    /// Tokens that the prompts of a workload begin with alike, at most all but the last.
+    let shared: Int
     private var random = SystemRandomNumberGenerator()
 
-    init(engine: GenerationEngine, vocabulary: Int, kvBytesPerToken: Int, policy: String) {
+    init(engine: GenerationEngine, vocabulary: Int, kvBytesPerToken: Int, policy: String, shared: Int) {
         self.engine = engine
         self.vocabulary = vocabulary
         self.kvBytesPerToken = kvBytesPerToken
         self.policy = policy
+        self.shared = shared
     }
 
     /// Touches weights, code and threads once, so that the first measurement does not pay for them.
@@ -62,15 +67,12 @@ struct WorkloadRunner {
             batch: work.batch, prompt: work.prompt,
             prefillTPS: rounded(Double(work.batch * work.prompt) / short), decodeTPS: rounded(decode),
             kvBytesPerToken: kvBytesPerToken, peakRSSBytes: peakResidentBytes(), policy: policy,
-            seconds: [short, long])
+            shared: min(shared, work.prompt - 1), seconds: [short, long])
     }
 
     private mutating func seconds(_ work: Workload, newTokens: Int) async throws -> Double {
-        let prompts = (0..<work.batch).map { _ in
-            (0..<work.prompt).map { _ in
-                TokenID(Int.random(in: min(100, vocabulary - 1)..<min(40_000, vocabulary), using: &random))
-            }
-        }
+        let beginning = tokens(min(shared, work.prompt - 1))
+        let prompts = (0..<work.batch).map { _ in beginning + tokens(work.prompt - beginning.count) }
         let engine = engine
         let start = ContinuousClock.now
         try await withThrowingTaskGroup(of: Void.self) { group in
@@ -81,6 +83,12 @@ struct WorkloadRunner {
             try await group.waitForAll()
         }
         return (ContinuousClock.now - start) / .seconds(1)
+    }
+
+    private mutating func tokens(_ count: Int) -> [TokenID] {
+        (0..<count).map { _ in
+            TokenID(Int.random(in: min(100, vocabulary - 1)..<min(40_000, vocabulary), using: &random))
+        }
     }
 
     private func rounded(_ value: Double) -> Double { (value * 10).rounded() / 10 }

@@ -13,8 +13,8 @@ struct BenchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measure prefill and decode speed on random prompts.",
         discussion: """
-            A workload BxN is B different prompts of N random tokens, with no shared prefix, greedy, the end of text
-            ignored. prefill = B*N / time to one new token; decode = B*(gen-1) / (time to gen tokens - time to one).
+            A workload BxN is B different prompts of N random tokens, with no shared prefix unless --shared says so,
+            greedy, the end of text ignored. prefill = B*N / time to one new token; decode = B*(gen-1) / (time to gen tokens - time to one).
             With --kernels, weights and caches come from memory, and a row's share is that of the machine's int8
             operations or, for single tokens, of its memory reads.
             """)
@@ -31,6 +31,11 @@ struct BenchCommand: AsyncParsableCommand {
 
     @Option(help: ArgumentHelp("Tokens generated for each prompt; at least 2.", valueName: "n"))
     var gen = 33
+
+    @Option(
+        help: ArgumentHelp(
+            "Tokens that all prompts of a workload begin with; computed once with --policy deltakv.", valueName: "n"))
+    var shared = 0
 
     @Flag(help: "Measure kernels one by one instead, beside what the machine can do.")
     var kernels = false
@@ -53,6 +58,7 @@ struct BenchCommand: AsyncParsableCommand {
 
     func validate() throws {
         guard gen >= 2 else { throw ValidationError("--gen must be at least 2") }
+        guard shared >= 0 else { throw ValidationError("--shared must not be negative") }
     }
 
     func run() async throws {
@@ -67,7 +73,7 @@ struct BenchCommand: AsyncParsableCommand {
         let pageBytes = KVPool.pageBytes(configuration: configuration, dataType: settings.engine.kvDataType)
         var runner = WorkloadRunner(
             engine: engine, vocabulary: configuration.vocabulary, kvBytesPerToken: pageBytes / KVPool.pageTokens,
-            policy: "\(settings.kvPolicy)-\(settings.engine.kvDataType)")
+            policy: "\(settings.kvPolicy)-\(settings.engine.kvDataType)", shared: shared)
         try await runner.warmUp()
         for workload in work.workloads {
             let line = try await runner.measure(workload, newTokens: gen)
