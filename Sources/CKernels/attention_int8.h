@@ -41,13 +41,10 @@ INLINE float v_quantize(const float *x, size_t d, int8_t *codes) {
     return scale;
 }
 
-/// Asks for a page's head ahead of its use: it is too short for the processor to see that it is read in order.
-static void prefetch_head(const dkv_attention *a, const dkv_attention_unit *u, size_t page, size_t last_position) {
-    if (page * page_tokens > last_position) return;
-    const char *start = (const char *)int8_head_of(a, u, page).keys;
-    // The second level: the first is too small for two pages.
-    for (size_t i = 0; i < DKV_INT8_HEAD_BYTES(a->shape.head_dimension); i += 64) __builtin_prefetch(start + i, 0, 2);
-}
+/// Asks for a line of memory ahead of its use: a page's head is too short for the processor to see that it is read in order.
+/// Requests are spread over the work on the page before, because a core waits when it has too many; they go to the second
+/// level, since the first is too small for two pages.
+INLINE void prefetch(const void *at) { __builtin_prefetch(at, 0, 2); }
 
 // ---- Lanes are rows -------------------------------------------------------------------------------------------------
 
@@ -322,7 +319,8 @@ typedef struct rows_state {
     int32_t hidden[few_rows];                   // of these, those that it no longer sees
 } rows_state;
 
-INLINE void score_rows(const size_t rows, const rows_state *s, int8_head h, size_t d, float (*scores)[page_tokens]) {
+INLINE void score_rows(const size_t rows, const rows_state *s, int8_head h, size_t d, float (*scores)[page_tokens],
+                       int8_head next) {
     // As many tokens at once as leave registers for all rows.
     enum { vectors = token_vectors < 4 ? token_vectors : 4 };
     for (size_t first = 0; first < page_tokens; first += vectors * VW) {
@@ -334,6 +332,9 @@ INLINE void score_rows(const size_t rows, const rows_state *s, int8_head h, size
             VI k[vectors];
             UNROLL for (size_t v = 0; v < vectors; v++) {
                 k[v] = v_load_int((const int32_t *)h.keys + g * page_tokens + first + v * VW);
+            }
+            UNROLL for (size_t v = 0; v < vectors; v += 16 / VW) {
+                prefetch((const int32_t *)next.keys + g * page_tokens + first + v * VW);
             }
             UNROLL for (size_t r = 0; r < rows; r++) {
                 const VI q = bytes_at(s->queries[r] + g * 4);
@@ -386,13 +387,17 @@ INLINE float soften_row(rows_state *s, size_t row, int8_head h, float *scores, u
 }
 
 INLINE void value_rows(const size_t rows, const size_t vectors, rows_state *s, int8_head h, size_t d, size_t first,
-                       uint8_t (*codes)[page_tokens], size_t groups, const float *factor, const float *worth) {
+                       uint8_t (*codes)[page_tokens], size_t groups, const float *factor, const float *worth,
+                       int8_head next) {
     VI acc[few_rows * 4];
     UNROLL for (size_t i = 0; i < rows * vectors; i++) acc[i] = v_set_int(0);
     for (size_t g = 0; g < groups; g++) {
         VI x[4];
         UNROLL for (size_t v = 0; v < vectors; v++) {
             x[v] = v_load_int((const int32_t *)h.values + g * d + first + v * VW);
+        }
+        UNROLL for (size_t v = 0; v < vectors; v += 16 / VW) {
+            prefetch((const int32_t *)next.values + g * d + first + v * VW);
         }
         UNROLL for (size_t r = 0; r < rows; r++) {
             const VI p = bytes_at(codes[r] + g * 4);
@@ -408,19 +413,24 @@ INLINE void value_rows(const size_t rows, const size_t vectors, rows_state *s, i
     }
 }
 
-INLINE void rows_page(const size_t rows, rows_state *s, int8_head h, size_t d) {
+INLINE void rows_page(const size_t rows, rows_state *s, int8_head h, size_t d, int8_head next) {
     float scores[few_rows][page_tokens], factor[few_rows], worth[few_rows];
     uint8_t codes[few_rows][page_tokens];
     int32_t visible = 0;
-    score_rows(rows, s, h, d, scores);
+    score_rows(rows, s, h, d, scores, next);
     for (size_t r = 0; r < rows; r++) {
         worth[r] = soften_row(s, r, h, scores[r], codes[r], &factor[r]);
         if (s->visible[r] > visible) visible = s->visible[r];
     }
+    for (size_t t = 0; t < page_tokens; t += 16) {  // the four bytes of 16 tokens are a line
+        prefetch(next.key_scales + t);
+        prefetch(next.key_sums + t);
+        prefetch(next.value_scales + t);
+    }
     const size_t groups = visible >= page_tokens ? page_tokens / 4 : ((size_t)visible + 3) / 4;
     size_t i = 0;
-    for (; i + 4 * VW <= d; i += 4 * VW) value_rows(rows, 4, s, h, d, i, codes, groups, factor, worth);
-    for (; i < d; i += VW) value_rows(rows, 1, s, h, d, i, codes, groups, factor, worth);
+    for (; i + 4 * VW <= d; i += 4 * VW) value_rows(rows, 4, s, h, d, i, codes, groups, factor, worth, next);
+    for (; i < d; i += VW) value_rows(rows, 1, s, h, d, i, codes, groups, factor, worth, next);
 }
 
 /// Computes rows `first ..< first + rows` of a unit.
@@ -454,8 +464,8 @@ INLINE void attend_rows(const size_t rows, const dkv_attention *a, const dkv_att
                 s.visible[r] = (int32_t)(position + 1) - (int32_t)(page * page_tokens);
                 s.hidden[r] = (int32_t)dkv_first_seen(a, position) - (int32_t)(page * page_tokens);
             }
-            prefetch_head(a, u, page + 1, last_position);
-            rows_page(rows, &s, int8_head_of(a, u, page), d);
+            const size_t next = (page + 1) * page_tokens <= last_position ? page + 1 : page;
+            rows_page(rows, &s, int8_head_of(a, u, page), d, int8_head_of(a, u, next));
         }
         for (size_t r = 0; r < rows; r++) {
             if (u->partial) {
