@@ -83,6 +83,7 @@ let package = Package(
                 "CacheStore", "Compression", "Database", "Engine", "Inference", "JobQueue", "Kernels", "ModelFiles",
                 "Monitoring",
                 "PostgreSQL", "StructuredOutput", "Tokenization", "Yams",
+                .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "CoreMetrics", package: "swift-metrics"),
                 .product(name: "Logging", package: "swift-log"),

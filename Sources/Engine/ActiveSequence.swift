@@ -42,9 +42,22 @@ struct ActiveSequence {
         positions.map { $0 < request.prompt.count ? request.prompt[$0] : output[$0 - request.prompt.count] }
     }
 
-    /// Adds a share of a step's time, to the prompt's account or the output's.
+    /// Tokens that are there before any is chosen: the prompt, and of the output what an attempt before had generated.
+    var givenTokens: Int { request.prompt.count + request.resumed.count }
+
+    /// Takes what an attempt before had generated.
+    mutating func resume(endOfGeneration: Set<TokenID>) throws(GenerationError) {
+        for token in request.resumed {
+            let choice = LogitsPipeline.Choice(token: token, logprobs: nil)
+            guard accept(choice, endsGeneration: endOfGeneration.contains(token)).finish == nil else {
+                throw .invalidOption("the output that is to be resumed has ended")
+            }
+        }
+    }
+
+    /// Adds a share of a step's time, to the account of what was given or the output's.
     mutating func charge(seconds: Double, forPositionsFrom first: Int) {
-        if first < request.prompt.count { prefillSeconds += seconds } else { decodeSeconds += seconds }
+        if first < givenTokens { prefillSeconds += seconds } else { decodeSeconds += seconds }
         coded?.seconds += seconds
     }
 
@@ -92,7 +105,8 @@ struct ActiveSequence {
             logprobs: request.logprobs == nil ? nil : logprobs)
         return Generation(
             choices: [choice], promptTokens: request.prompt.count,
-            cachedTokens: (coded?.reused ?? 0) * (coded?.chain.segment ?? 0), outputTokens: outputTokens,
+            cachedTokens: (coded?.reused ?? 0) * (coded?.chain.segment ?? 0), secondsSaved: coded?.secondsSaved ?? 0,
+            miss: coded?.miss, outputTokens: outputTokens, resumedTokens: request.resumed.count,
             prefillSeconds: prefillSeconds, decodeSeconds: decodeSeconds)
     }
 }

@@ -11,7 +11,7 @@ import Tokenization
 final class BatchEngine {
     /// What a step brought about.
     enum Event {
-        case text(Scheduler.ID, String)
+        case output(Scheduler.ID, GenerationPiece)
         case finished(Scheduler.ID, Generation)
         case failed(Scheduler.ID, GenerationError)
     }
@@ -84,11 +84,12 @@ final class BatchEngine {
         let outputLimit = try checkedOutputLimit(of: request)
         let capacity = request.prompt.count + outputLimit
         var sequence = ActiveSequence(request: request, outputLimit: outputLimit, tokenizer: tokenizer)
+        try sequence.resume(endOfGeneration: tokenizer.endOfGeneration)
         sequence.coded = prompts?.plan(request)
         sequences[id] = sequence
         if request.samples > 1 { groups.add(id, samples: request.samples) }
         scheduler.enqueue(
-            id, promptTokens: request.prompt.count, capacity: capacity, segmented: sequence.coded?.allTokens ?? 0)
+            id, givenTokens: sequence.givenTokens, capacity: capacity, segmented: sequence.coded?.allTokens ?? 0)
     }
 
     /// Drops a request and frees what it held.
@@ -190,7 +191,7 @@ final class BatchEngine {
             sequences[other] = sequence
         }
         scheduler.enqueueNext(
-            others, promptTokens: request.prompt.count, capacity: request.prompt.count + leader.outputLimit,
+            others, givenTokens: request.prompt.count, capacity: request.prompt.count + leader.outputLimit,
             computed: count * KVPool.pageTokens)
     }
 
@@ -204,7 +205,8 @@ final class BatchEngine {
         guard count < configuration.contextLength else {
             throw .promptTooLong(tokens: count, limit: configuration.contextLength - 1)
         }
-        if let token = request.prompt.first(where: { $0 < 0 || Int($0) >= configuration.vocabulary }) {
+        let isUnknown = { (token: TokenID) in token < 0 || Int(token) >= self.configuration.vocabulary }
+        if let token = request.prompt.first(where: isUnknown) ?? request.resumed.first(where: isUnknown) {
             throw .invalidToken(token)
         }
         let limit = min(request.maxTokens, configuration.contextLength - count)
@@ -237,7 +239,7 @@ final class BatchEngine {
             let share = seconds * Double(item.positions.count) / Double(rows)
             totals.count(
                 rows: item.positions.count,
-                areOfPrompt: item.positions.lowerBound < sequences[item.id]?.request.prompt.count ?? 0,
+                areGiven: item.positions.lowerBound < sequences[item.id]?.givenTokens ?? 0,
                 choosesToken: item.choosesToken, seconds: share)
             sequences[item.id]?.charge(seconds: share, forPositionsFrom: item.positions.lowerBound)
             sequences[item.id]?.computedTokens = item.positions.upperBound
@@ -262,7 +264,8 @@ final class BatchEngine {
         case .success(let choice):
             let ends = tokenizer.endOfGeneration.contains(choice.token)
             guard let (text, finish) = sequences[work.id]?.accept(choice, endsGeneration: ends) else { return [] }
-            let events: [Event] = text.isEmpty || !groups.isFirst(work.id) ? [] : [.text(work.id, text)]
+            let piece = GenerationPiece(token: finish == nil ? choice.token : nil, text: text)
+            let events: [Event] = groups.isFirst(work.id) ? [.output(work.id, piece)] : []
             guard let finish, let sequence = sequences[work.id] else { return events }
             return events + finished(work.id, sequence.generation(finishReason: finish))
         }

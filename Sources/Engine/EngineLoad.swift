@@ -8,11 +8,11 @@ public struct EngineLoad: Sendable, Equatable {
     public var kvUsedBytes = 0
     /// Bytes that there are for keys and values.
     public var kvBytes = 0
-    /// Prompt tokens computed; what came from a cache is not among them.
+    /// Prompt tokens computed, and output tokens computed again after an interruption; what came from a cache is not among them.
     public var promptTokens = 0
     /// Tokens generated.
     public var outputTokens = 0
-    /// The share of the time that went into prompts, by rows, in seconds.
+    /// The share of the time that went into those, by rows, in seconds.
     public var prefillSeconds = 0.0
     /// The share of the time that went into output, by rows, in seconds.
     public var decodeSeconds = 0.0
@@ -27,8 +27,8 @@ public struct EngineLoad: Sendable, Equatable {
     public init() {}
 
     /// Counts a sequence's part in a step.
-    mutating func count(rows: Int, areOfPrompt: Bool, choosesToken: Bool, seconds: Double) {
-        if areOfPrompt {
+    mutating func count(rows: Int, areGiven: Bool, choosesToken: Bool, seconds: Double) {
+        if areGiven {
             promptTokens += rows
             prefillSeconds += seconds
         } else {

@@ -17,7 +17,7 @@ public final class GenerationEngine: Sendable {
 
     private struct Caller {
         let continuation: CheckedContinuation<Generation, any Error>
-        let onText: (@Sendable (String) -> Void)?
+        let onOutput: (@Sendable (GenerationPiece) -> Void)?
     }
 
     private struct Mailbox {
@@ -68,16 +68,17 @@ public final class GenerationEngine: Sendable {
     /// - Parameters:
     ///   - request: What to generate.
     ///   - ticket: The request's name, from ``ticket()``; used once.
-    ///   - onText: Is called on the engine's thread with each piece of text as it becomes certain; must return fast.
+    ///   - onOutput: Is called on the engine's thread with each token of the first output and the text that it makes certain; must
+    ///     return fast. What was resumed does not come again, except for text that was not certain yet.
     /// - Throws: ``GenerationError``, or `CancellationError` within a step of the task's cancellation.
     public func generate(
-        _ request: GenerationRequest, ticket: UInt64? = nil, onText: (@Sendable (String) -> Void)? = nil
+        _ request: GenerationRequest, ticket: UInt64? = nil, onOutput: (@Sendable (GenerationPiece) -> Void)? = nil
     ) async throws -> Generation {
         let id = ticket ?? self.ticket()
         defer { mailbox.withLock { _ = $0.cancelled.remove(id) } }
         return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
-                submit(id, request, Caller(continuation: continuation, onText: onText))
+                submit(id, request, Caller(continuation: continuation, onOutput: onOutput))
             }
         } onCancel: {
             cancel(id)
@@ -103,6 +104,9 @@ public final class GenerationEngine: Sendable {
         mailbox.withLock { $0.isStopped = true }
         wake.signal()
     }
+
+    /// Stands for the model, its codec and their settings; nil where prompts are not compressed.
+    public var fingerprint: CacheFingerprint? { compression?.fingerprint }
 
     /// Where segments of prompts are kept, if anywhere.
     public var store: CacheStore? { compression?.store }
@@ -131,12 +135,12 @@ extension GenerationEngine {
                 continue
             }
             mailbox.withLock { $0.load.stepBegan = .now }
-            for event in batch.step() { deliver(event, &callers) }
-            let progress = batch.progress, load = batch.load
+            let events = batch.step(), progress = batch.progress, load = batch.load
             mailbox.withLock {
                 $0.progress = progress
                 $0.load = load
             }
+            for event in events { deliver(event, &callers) }
         }
         for caller in callers.values { caller.continuation.resume(throwing: GenerationError.engineStopped) }
     }
@@ -167,7 +171,7 @@ extension GenerationEngine {
 
     private func deliver(_ event: BatchEngine.Event, _ callers: inout [ID: Caller]) {
         switch event {
-        case .text(let id, let text): callers[id]?.onText?(text)
+        case .output(let id, let piece): callers[id]?.onOutput?(piece)
         case .finished(let id, let generation):
             callers.removeValue(forKey: id)?.continuation.resume(returning: generation)
         case .failed(let id, let error):

@@ -29,12 +29,16 @@ public struct GenerationRequest: Sendable {
     public var ignoresEndOfText: Bool
     /// Whose prompt it is: segments of it are reused under the same salt only.
     public var cacheSalt: [UInt8]
+    /// The beginning of the output, where an attempt before this one came so far: it is computed with the prompt and not chosen
+    /// again, and what follows is what would have followed. For one sample without log-probabilities.
+    public var resumed: [TokenID]
 
     /// Makes a request.
     public init(
         prompt: [TokenID], maxTokens: Int, sampling: SamplingParameters = .greedy, stopStrings: [String] = [],
         stopTokens: Set<TokenID> = [], minTokens: Int = 0, logprobs: Int? = nil, samples: Int = 1,
-        constraint: JSONConstraint? = nil, ignoresEndOfText: Bool = false, cacheSalt: [UInt8] = []
+        constraint: JSONConstraint? = nil, ignoresEndOfText: Bool = false, cacheSalt: [UInt8] = [],
+        resumed: [TokenID] = []
     ) {
         self.prompt = prompt
         self.maxTokens = maxTokens
@@ -47,6 +51,7 @@ public struct GenerationRequest: Sendable {
         self.constraint = constraint
         self.ignoresEndOfText = ignoresEndOfText
         self.cacheSalt = cacheSalt
+        self.resumed = resumed
     }
 }
 
@@ -83,6 +88,9 @@ extension GenerationRequest {
         }
         for token in stopTokens.union(sampling.logitBias.keys) where !(0..<vocabulary).contains(Int(token)) {
             throw .invalidOption("token \(token) is not in the model's vocabulary, which has \(vocabulary)")
+        }
+        guard resumed.isEmpty || samples == 1 && logprobs == nil else {
+            throw .invalidOption("an output with n or logprobs cannot be resumed")
         }
         guard let constraint else { return }
         guard stopStrings.isEmpty, stopTokens.isEmpty else {

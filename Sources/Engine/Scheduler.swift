@@ -31,7 +31,7 @@ struct Scheduler {
         let capacity: Int
         /// Tokens of the prompt that are coded in segments.
         let segmented: Int
-        /// Tokens known: the prompt and what was generated.
+        /// Tokens known: what was given and what was generated.
         var known: Int
         /// Tokens whose keys and values are in the cache.
         var computed: Int
@@ -71,19 +71,21 @@ struct Scheduler {
 
     /// Adds a sequence that may grow to `capacity` tokens, which must fit the pool.
     ///
-    /// - Parameter segmented: Tokens of its prompt that are coded in segments.
-    mutating func enqueue(_ id: ID, promptTokens: Int, capacity: Int, segmented: Int = 0) {
-        precondition(promptTokens > 0 && capacity >= promptTokens && pages(forTokens: capacity) <= limits.pages)
+    /// - Parameters:
+    ///   - givenTokens: Tokens that are there before one is chosen.
+    ///   - segmented: Tokens of its prompt that are coded in segments.
+    mutating func enqueue(_ id: ID, givenTokens: Int, capacity: Int, segmented: Int = 0) {
+        precondition(givenTokens > 0 && capacity >= givenTokens && pages(forTokens: capacity) <= limits.pages)
         waiting.append(
-            Sequence(id: id, capacity: capacity, segmented: segmented, known: promptTokens, computed: 0))
+            Sequence(id: id, capacity: capacity, segmented: segmented, known: givenTokens, computed: 0))
     }
 
     /// Adds sequences whose first tokens are in the cache. They come next: everything that runs ends without them, so there
     /// will be pages for them.
-    mutating func enqueueNext(_ ids: [ID], promptTokens: Int, capacity: Int, computed: Int) {
+    mutating func enqueueNext(_ ids: [ID], givenTokens: Int, capacity: Int, computed: Int) {
         for id in ids.reversed() {
             waiting.prepend(
-                Sequence(id: id, capacity: capacity, segmented: 0, known: promptTokens, computed: computed))
+                Sequence(id: id, capacity: capacity, segmented: 0, known: givenTokens, computed: computed))
         }
     }
 

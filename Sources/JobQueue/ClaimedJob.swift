@@ -36,6 +36,8 @@ public struct ClaimedJob: Sendable {
     public let isAlone: Bool
     /// Jobs of a tenant with the same key have prompts that begin alike; nil where that beginning is short.
     public let prefixKey: Int64?
+    /// How far an earlier attempt's output had come; nil where none has said so.
+    public let checkpoint: SavedOutput?
 
     /// Bytes of document, messages and variables.
     public var inputBytes: Int { (document?.utf8.count ?? 0) + (messages?.utf8.count ?? 0) + variables.utf8.count }
@@ -57,5 +59,10 @@ public struct ClaimedJob: Sendable {
         messages = try row.get("messages")
         isAlone = try row.get("alone")
         prefixKey = try row.get("prefix_key")
+        checkpoint = try row.get("checkpoint_fingerprint", as: String?.self).map {
+            SavedOutput(
+                fingerprint: $0,
+                output: try row.get("checkpoint_output", as: [Int].self).map { Int32(truncatingIfNeeded: $0) })
+        }
     }
 }

@@ -6,8 +6,15 @@ public struct JobUsage: Sendable, Hashable {
     public var promptTokens: Int
     /// How many of those came from a cache.
     public var cachedTokens: Int
+    /// Seconds that these had cost when they were computed.
+    public var secondsSaved: Double
+    /// Why the first part of the prompt that might have been cached was not found, as a word; nil where all was found or nothing was
+    /// looked for.
+    public var cacheMiss: String?
     /// Tokens generated.
     public var outputTokens: Int
+    /// How many of those an attempt before had generated.
+    public var resumedTokens: Int
     /// The job's share of the time spent on prompts, in seconds.
     public var prefillSeconds: Double
     /// The job's share of the time spent on output, in seconds.
@@ -15,11 +22,15 @@ public struct JobUsage: Sendable, Hashable {
 
     /// Makes a usage.
     public init(
-        promptTokens: Int, cachedTokens: Int = 0, outputTokens: Int, prefillSeconds: Double, decodeSeconds: Double
+        promptTokens: Int, cachedTokens: Int = 0, secondsSaved: Double = 0, cacheMiss: String? = nil,
+        outputTokens: Int, resumedTokens: Int = 0, prefillSeconds: Double, decodeSeconds: Double
     ) {
         self.promptTokens = promptTokens
         self.cachedTokens = cachedTokens
+        self.secondsSaved = secondsSaved
+        self.cacheMiss = cacheMiss
         self.outputTokens = outputTokens
+        self.resumedTokens = resumedTokens
         self.prefillSeconds = prefillSeconds
         self.decodeSeconds = decodeSeconds
     }

@@ -28,8 +28,14 @@ public struct JobSummary: Sendable {
     public let promptTokens: Int?
     /// How many of the prompt's tokens came from a cache.
     public let cachedTokens: Int?
+    /// Seconds that these had cost when they were computed.
+    public let secondsSaved: Double?
+    /// Why the first part of the prompt that might have been cached was not found.
+    public let cacheMiss: String?
     /// Tokens generated, by a running job so far.
     public let outputTokens: Int?
+    /// How many of those an attempt before the last had generated.
+    public let resumedTokens: Int?
     /// Seconds spent on the prompt.
     public let prefillSeconds: Double?
     /// Seconds spent on output.
@@ -53,7 +59,8 @@ public struct JobSummary: Sendable {
         r.job_id, r.batch, r.tenant, r.custom_id, r.template, r.state, r.priority, r.attempts, r.max_attempts, \
         r.worker_id, r.prompt_tokens, r.cached_tokens, r.output_tokens, r.prefill_seconds, r.decode_seconds, \
         r.finish_reason, r.error_code, r.error_message, r.error_detail, r.submitted_at, r.run_at, r.started_at, \
-        coalesce(r.completed_at, r.failed_at, r.cancelled_at) AS finished_at, r.cancel_requested_at
+        coalesce(r.completed_at, r.failed_at, r.cancelled_at) AS finished_at, r.cancel_requested_at, r.seconds_saved, \
+        r.cache_miss, r.resumed_tokens
         """
 
     init(row: PostgresRow) throws {
@@ -81,6 +88,9 @@ public struct JobSummary: Sendable {
         startedAt = try row.get("started_at")
         finishedAt = try row.get("finished_at")
         cancelRequestedAt = try row.get("cancel_requested_at")
+        secondsSaved = try row.get("seconds_saved")
+        cacheMiss = try row.get("cache_miss")
+        resumedTokens = try row.get("resumed_tokens")
     }
 }
 

@@ -35,7 +35,7 @@ public struct JobWorker: Sendable {
         guard limit > 0 else { return [] }
         let rows = try await client.query(
             """
-            SELECT c.*, c.template_body ->> 'yaml' AS template_source FROM deltakv.claim_3(
+            SELECT c.*, c.template_body ->> 'yaml' AS template_source FROM deltakv.claim_4(
                 $1, $2::integer, $3::integer, make_interval(secs => $4), make_interval(secs => $5), $6, $7) c
             """,
             [
@@ -67,14 +67,16 @@ public struct JobWorker: Sendable {
     public func complete(_ results: [JobResult]) async throws -> [Settlement] {
         try await settle(
             """
-            SELECT job_id, state FROM deltakv.complete_with_choices(
-                $1, $2, $3, $4, $5, $6::integer[], $7::integer[], $8::integer[], $9, $10, $11::text[]::jsonb[])
+            SELECT job_id, state FROM deltakv.complete_2(
+                $1, $2, $3, $4, $5, $6::integer[], $7::integer[], $8::integer[], $9, $10, $11::text[]::jsonb[], $12, $13,
+                $14::integer[])
             """, results.map(\.lease),
             [
                 results.map { $0.output.storable }, results.map { $0.finishReason.storable },
                 results.map(\.usage.promptTokens), results.map(\.usage.cachedTokens),
                 results.map(\.usage.outputTokens), results.map(\.usage.prefillSeconds),
                 results.map(\.usage.decodeSeconds), results.map { $0.choices?.replacing("\\u0000", with: "\\ufffd") },
+                results.map(\.usage.secondsSaved), results.map(\.usage.cacheMiss), results.map(\.usage.resumedTokens),
             ])
     }
 
@@ -108,6 +110,18 @@ public struct JobWorker: Sendable {
             ], prepared: true)
     }
 
+    /// Writes down how far outputs have come, for the next attempt where this one is cut short. Jobs whose lease is lost are passed
+    /// over.
+    public func save(_ checkpoints: [JobCheckpoint]) async throws {
+        if checkpoints.isEmpty { return }
+        try await client.idempotentQuery(
+            "SELECT deltakv.save_checkpoints($1, $2, $3, $4)",
+            [
+                checkpoints.map(\.lease.jobID), checkpoints.map(\.lease.token), checkpoints.map(\.saved.fingerprint),
+                checkpoints.map { "{" + $0.saved.output.map(String.init).joined(separator: ",") + "}" },
+            ], prepared: true)
+    }
+
     /// Says that the worker stopped in good order. Release its jobs first.
     public func retire() async throws {
         try await client.idempotentQuery("SELECT deltakv.retire_worker($1)", [id])
@@ -131,7 +145,7 @@ extension Settlement {
 
 extension String {
     /// The text with U+FFFD for each NUL: a model may generate one, and one output must not spoil the others' write.
-    fileprivate var storable: String {
+    var storable: String {
         guard utf8.contains(0) else { return self }
         return String(String.UnicodeScalarView(unicodeScalars.map { $0.value == 0 ? "\u{FFFD}" : $0 }))
     }

@@ -2,6 +2,7 @@
 
 import JobQueue
 import Synchronization
+import Tokenization
 
 /// The jobs that this daemon holds right now.
 final class ActiveJobs: Sendable {
@@ -38,6 +39,10 @@ final class ActiveJobs: Sendable {
         var kvTokens: Int
         /// Whether its prompt is done: it decodes.
         var isDecoding = false
+        /// Under what its output may be gone on with by another attempt; nil where it may not.
+        var identity: OutputIdentity?
+        /// The tokens of its output so far, and how many of them are written down.
+        var output: [TokenID] = [], savedTokens = 0
         var interruption: Interruption?
     }
 
@@ -61,23 +66,53 @@ final class ActiveJobs: Sendable {
         entries.withLock { $0[job.lease.jobID] = entry }
     }
 
-    /// Notes how many tokens a job really may come to, once its prompt is known.
-    func setTokens(_ count: Int, of jobID: Int64) {
-        entries.withLock { $0[jobID]?.kvTokens = count }
+    /// Notes what is known once a job's prompt is.
+    ///
+    /// - Parameters:
+    ///   - kvTokens: How many tokens it really may come to.
+    ///   - identity: Of its output, if another attempt may go on with it.
+    ///   - output: What an attempt before has left.
+    func prepared(_ jobID: Int64, kvTokens: Int, identity: OutputIdentity?, output: [TokenID]) {
+        entries.withLock { entries in
+            entries[jobID]?.kvTokens = kvTokens
+            entries[jobID]?.identity = identity
+            entries[jobID]?.output = output
+            entries[jobID]?.savedTokens = output.count
+        }
     }
 
     func remove(_ jobID: Int64) {
         entries.withLock { _ = $0.removeValue(forKey: jobID) }
     }
 
-    /// Marks a job's prompt as done.
+    /// Notes a token of a job's output, or its end.
     ///
-    /// - Returns: Whether it was not so already.
-    func markDecoding(_ jobID: Int64) -> Bool {
+    /// - Returns: Whether it is the first: the prompt is done.
+    func add(_ token: TokenID?, to jobID: Int64) -> Bool {
         entries.withLock { entries in
-            guard let entry = entries[jobID], !entry.isDecoding else { return false }
+            guard let wasDecoding = entries[jobID]?.isDecoding else { return false }
             entries[jobID]?.isDecoding = true
-            return true
+            if let token, entries[jobID]?.identity != nil { entries[jobID]?.output.append(token) }
+            return !wasDecoding
+        }
+    }
+
+    /// The outputs that have grown by at least so many tokens since they were written down.
+    func checkpoints(grownBy tokens: Int) -> [JobCheckpoint] {
+        all.compactMap { entry in
+            guard let identity = entry.identity, entry.output.count >= entry.savedTokens + tokens else { return nil }
+            return JobCheckpoint(
+                lease: entry.lease,
+                saved: SavedOutput(fingerprint: identity.fingerprint(of: entry.output), output: entry.output))
+        }
+    }
+
+    /// Notes that outputs were written down.
+    func saved(_ checkpoints: [JobCheckpoint]) {
+        entries.withLock { entries in
+            for checkpoint in checkpoints {
+                entries[checkpoint.lease.jobID]?.savedTokens = checkpoint.saved.output.count
+            }
         }
     }
 

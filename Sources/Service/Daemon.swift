@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CacheStore
 import Engine
 import JobQueue
 import Logging
@@ -21,6 +22,8 @@ public final class Daemon: ServiceLifecycle.Service {
     private static let lookahead = 4
     /// How often it notes for dashboards what it does.
     private static let reportInterval = Duration.seconds(10)
+    /// How often it looks for outputs to write down, and by how many tokens they must have grown.
+    private static let checkpointInterval = Duration.seconds(1), checkpointTokens = 256
 
     private let queue: JobQueue
     private let worker: JobWorker
@@ -34,15 +37,19 @@ public final class Daemon: ServiceLifecycle.Service {
 
     /// Makes a daemon of its parts. The engine is stopped when the daemon has ended.
     ///
-    /// - Parameter kvTokens: Tokens whose keys and values the engine can hold; bounds what is claimed.
+    /// - Parameters:
+    ///   - fingerprint: Stands for the model and its settings.
+    ///   - kvTokens: Tokens whose keys and values the engine can hold; bounds what is claimed.
     public init(
-        queue: JobQueue, worker: JobWorker, engine: GenerationEngine, preparer: JobPreparer, kvTokens: Int,
-        settings: WorkerSettings, mode: Mode, telemetry: Telemetry, logger: Logger
+        queue: JobQueue, worker: JobWorker, engine: GenerationEngine, fingerprint: CacheFingerprint,
+        preparer: JobPreparer, kvTokens: Int, settings: WorkerSettings, mode: Mode,
+        telemetry: Telemetry, logger: Logger
     ) {
         budget = KVBudget(capacity: kvTokens)
         active = ActiveJobs()
         runner = JobRunner(
-            worker: worker, engine: engine, preparer: preparer, active: active, metrics: telemetry.jobs, logger: logger)
+            worker: worker, engine: engine, fingerprint: fingerprint, preparer: preparer, active: active,
+            metrics: telemetry.jobs, logger: logger)
         self.telemetry = telemetry
         self.queue = queue
         self.worker = worker
@@ -63,6 +70,7 @@ public final class Daemon: ServiceLifecycle.Service {
             await withTaskGroup(of: Void.self) { background in
                 background.addTask { await self.followQueue(wake: wake) }
                 background.addTask { await self.keepLeases() }
+                background.addTask { await self.keepCheckpoints() }
                 background.addTask { await self.reportLoad() }
                 if let store = self.runner.engine.store {
                     let catalogue = CacheCatalogue(store: store, queue: self.queue)
@@ -142,6 +150,7 @@ public final class Daemon: ServiceLifecycle.Service {
             // The sleep ends at once when the process is cancelled, and the grace time with it.
             guard (try? await Task.sleep(for: .milliseconds(50))) != nil else { break }
         }
+        await saveCheckpoints(grownBy: 1)
         for entry in active.all { runner.interrupt(entry.lease.jobID, .shutdown) }
     }
 
@@ -180,6 +189,21 @@ public final class Daemon: ServiceLifecycle.Service {
         while (try? await Task.sleep(for: settings.lease / 4)) != nil { await sendHeartbeat() }
     }
 
+    /// Writes down how far long outputs have come, so that an attempt that is cut short is not made again from the first token.
+    private func keepCheckpoints() async {
+        while (try? await Task.sleep(for: Self.checkpointInterval)) != nil {
+            await saveCheckpoints(grownBy: Self.checkpointTokens)
+        }
+    }
+
+    private func saveCheckpoints(grownBy tokens: Int) async {
+        do {
+            try await runner.saveCheckpoints(grownBy: tokens)
+        } catch {
+            warn("How far outputs have come could not be written down; trying again.", error)
+        }
+    }
+
     /// Keeps the leases, writes progress and takes off the engine what must not go on.
     private func sendHeartbeat() async {
         do {
@@ -207,6 +231,10 @@ extension Daemon {
         let engineMetrics = EngineMetrics(factory: telemetry.registry) { engine.load }
         let queueMetrics = QueueMetrics(queue: queue, telemetry: telemetry)
         telemetry.registry.beforeEachScrape { engineMetrics.collect() }
+        if let store = engine.store {
+            let cacheMetrics = CacheMetrics(factory: telemetry.registry) { (store.statistics, store.bytes) }
+            telemetry.registry.beforeEachScrape { cacheMetrics.collect() }
+        }
         telemetry.registry.beforeEachScrape { await queueMetrics.collect() }
         telemetry.health.watchSteps { engine.load.stepBegan }
         telemetry.health.enter(.working)

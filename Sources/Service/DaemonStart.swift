@@ -5,6 +5,7 @@ import Engine
 import Foundation
 import JobQueue
 import Logging
+import ModelFiles
 import PostgreSQL
 
 extension Daemon {
@@ -27,19 +28,20 @@ extension Daemon {
         let loaded = try LoadedModel(
             path: path, weights: settings.weights, threads: settings.threads,
             takesAdvice: settings.takesAdvice)
-        let preparer = JobPreparer(
-            templates: templates, tokenizer: loaded.tokenizer, chatTemplate: try loaded.chatTemplate(),
-            contextLength: loaded.model.configuration.contextLength, advised: loaded.advised)
+        let preparer = try loaded.preparer(templates)
         let queue = JobQueue(client: PostgresClient(database.settings, logger: logger), logger: logger)
         let engine = try await loaded.engine(settings, path: path, installation: installation, logger: starting) {
             try await queue.firstDocuments()
         }
+        let fingerprint =
+            try engine.fingerprint
+            ?? loaded.fingerprint(model: ModelFile(path: path).digest(), compressor: "none", settings: settings)
         for (name, yaml) in templates.sources { try await queue.syncTemplate(named: name, yaml: yaml) }
         let worker = try await queue.register(
             host: ProcessInfo.processInfo.hostName, processID: Int(ProcessInfo.processInfo.processIdentifier),
             version: Version.current)
         return Daemon(
-            queue: queue, worker: worker, engine: engine, preparer: preparer,
+            queue: queue, worker: worker, engine: engine, fingerprint: fingerprint, preparer: preparer,
             kvTokens: settings.engine.kvTokens(for: loaded.model.configuration), settings: settings.worker, mode: mode,
             telemetry: telemetry, logger: logger)
     }

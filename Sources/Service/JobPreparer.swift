@@ -32,6 +32,8 @@ public struct JobPreparer: Sendable {
     public struct Input: Sendable {
         /// The job's id, which seeds its sampling unless an option does.
         public var id: Int64
+        /// Who submitted it: nobody else meets what its prompt leaves in caches.
+        public var tenant: String
         /// The template's name.
         public var template: String
         /// The document, if the template takes one.
@@ -49,12 +51,13 @@ public struct JobPreparer: Sendable {
 
         /// Makes an input.
         public init(
-            id: Int64, template: String, document: String?, variables: String, options: String,
+            id: Int64, tenant: String = "", template: String, document: String?, variables: String, options: String,
             templateSource: String? = nil, messages: String? = nil,
             submittedAt: Date = Date(timeIntervalSince1970: 0)
         ) {
             self.submittedAt = submittedAt
             self.id = id
+            self.tenant = tenant
             self.template = template
             self.document = document
             self.variables = variables
@@ -89,7 +92,9 @@ public struct JobPreparer: Sendable {
         }
         let maxTokens = options.maxTokens ?? JobOptions.defaultMaxTokens
         try checkFit(prompt: prompt.count, maxTokens: maxTokens)
-        return try options.request(prompt: prompt, defaultSeed: Int(job.id), constraints: constraints)
+        var request = try options.request(prompt: prompt, defaultSeed: Int(job.id), constraints: constraints)
+        request.cacheSalt = Array(job.tenant.utf8)
+        return request
     }
 
     private func template(for job: Input) throws(JobFault) -> JobTemplate {
@@ -143,6 +148,17 @@ public struct JobPreparer: Sendable {
             throw JobFault(
                 .invalidOptions, "variables must be a JSON object of texts such as {\"language\": \"French\"}")
         }
+    }
+}
+
+extension LoadedModel {
+    /// What turns jobs into requests for this model.
+    ///
+    /// - Throws: `TokenizerError` where the model has no chat template, or one that cannot be read.
+    public func preparer(_ templates: TemplateLibrary) throws -> JobPreparer {
+        JobPreparer(
+            templates: templates, tokenizer: tokenizer, chatTemplate: try chatTemplate(),
+            contextLength: model.configuration.contextLength, advised: advised)
     }
 }
 

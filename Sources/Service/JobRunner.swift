@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CacheStore
 import Engine
 import JobQueue
 import Logging
@@ -9,6 +10,8 @@ struct JobRunner: Sendable {
     let worker: JobWorker
     let results: ResultWriter
     let engine: GenerationEngine
+    /// Stands for the model and its settings.
+    let fingerprint: CacheFingerprint
     let preparer: JobPreparer
     let active: ActiveJobs
     let counters = StatusCounters()
@@ -16,12 +19,13 @@ struct JobRunner: Sendable {
     let logger: Logger
 
     init(
-        worker: JobWorker, engine: GenerationEngine, preparer: JobPreparer, active: ActiveJobs, metrics: JobMetrics,
-        logger: Logger
+        worker: JobWorker, engine: GenerationEngine, fingerprint: CacheFingerprint, preparer: JobPreparer,
+        active: ActiveJobs, metrics: JobMetrics, logger: Logger
     ) {
         self.worker = worker
         results = ResultWriter(worker: worker)
         self.engine = engine
+        self.fingerprint = fingerprint
         self.preparer = preparer
         self.active = active
         self.metrics = metrics
@@ -54,6 +58,13 @@ struct JobRunner: Sendable {
         if let ticket = active.interrupt(jobID, reason) { engine.cancel(ticket) }
     }
 
+    /// Writes down the outputs that have grown by at least so many tokens since that was done last.
+    func saveCheckpoints(grownBy tokens: Int) async throws {
+        let checkpoints = active.checkpoints(grownBy: tokens)
+        try await worker.save(checkpoints)
+        active.saved(checkpoints)
+    }
+
     /// Runs a job that is in `active`, and takes it out again when its outcome is written.
     ///
     /// - Parameter onDecoding: Is called when the prompt is done, and the engine could take another.
@@ -63,10 +74,12 @@ struct JobRunner: Sendable {
         defer { active.remove(lease.jobID) }
         do {
             var request = try preparer.request(for: JobPreparer.Input(job))
-            request.cacheSalt = Array(job.tenant.utf8)
-            active.setTokens(KVBudget.tokens(of: request), of: lease.jobID)
-            let generation = try await engine.generate(request, ticket: ticket) { _ in
-                guard active.markDecoding(lease.jobID) else { return }
+            let identity = OutputIdentity(of: request, engine: fingerprint)
+            request.resumed = identity?.resumable(job.checkpoint) ?? []
+            active.prepared(
+                lease.jobID, kvTokens: KVBudget.tokens(of: request), identity: identity, output: request.resumed)
+            let generation = try await engine.generate(request, ticket: ticket) { piece in
+                guard active.add(piece.token, to: lease.jobID) else { return }
                 metrics.firstToken(after: .now - start)
                 onDecoding()
             }
@@ -82,6 +95,7 @@ struct JobRunner: Sendable {
                             "prompt_tokens": "\(generation.promptTokens)",
                             "cached_tokens": "\(generation.cachedTokens)",
                             "output_tokens": "\(generation.outputTokens)",
+                            "resumed_tokens": "\(generation.resumedTokens)",
                             "prefill_seconds": "\(generation.prefillSeconds)",
                             "decode_seconds": "\(generation.decodeSeconds)", "seconds": "\(took / .seconds(1))",
                         ]))
@@ -169,7 +183,8 @@ extension StatusCounters {
 extension JobPreparer.Input {
     init(_ job: ClaimedJob) {
         self.init(
-            id: job.lease.jobID, template: job.template, document: job.document, variables: job.variables,
+            id: job.lease.jobID, tenant: job.tenant, template: job.template, document: job.document,
+            variables: job.variables,
             options: job.options, templateSource: job.templateSource, messages: job.messages,
             submittedAt: job.submittedAt)
     }
@@ -181,8 +196,9 @@ extension JobResult {
             lease: lease, output: generation.text, finishReason: generation.finishReason.rawValue,
             usage: JobUsage(
                 promptTokens: generation.promptTokens, cachedTokens: generation.cachedTokens,
-                outputTokens: generation.outputTokens, prefillSeconds: generation.prefillSeconds,
-                decodeSeconds: generation.decodeSeconds),
+                secondsSaved: generation.secondsSaved, cacheMiss: generation.miss?.rawValue,
+                outputTokens: generation.outputTokens, resumedTokens: generation.resumedTokens,
+                prefillSeconds: generation.prefillSeconds, decodeSeconds: generation.decodeSeconds),
             choices: choices)
     }
 }

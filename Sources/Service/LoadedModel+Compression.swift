@@ -6,31 +6,54 @@ import Engine
 import Kernels
 import Logging
 
+/// What an engine does with the cache directory.
+public enum CacheAccess: Sendable {
+    /// Nothing: what is computed is kept in memory only.
+    case none
+    /// Looks there for segments of prompts, as long as there is a cache, and adds none.
+    case read
+    /// Keeps segments of prompts there.
+    case readAndWrite
+}
+
 extension LoadedModel {
-    /// How an engine compresses prompts with this model's codec.
+    /// Stands for the model and all settings that decide what it computes.
     ///
     /// - Parameters:
-    ///   - compressor: Made for this model.
-    ///   - settings: Those that the engine will have; they decide, too, what segments come to.
-    ///   - store: Where segments are kept.
-    ///   - report: Told of segments that cannot be stored.
+    ///   - model: The digest of the model's files, its tokenizer among them.
+    ///   - compressor: The digest of the codec, or what takes its place.
     /// - Throws: `KernelError` if `DELTAKV_ISA` is wrong.
-    private func compression(
-        with compressor: Compressor, settings: Settings, store: CacheStore?, report: StoreReport
-    ) throws(KernelError) -> PromptCompression {
+    func fingerprint(
+        model digest: String, compressor: String, settings: Settings
+    ) throws(KernelError) -> CacheFingerprint {
         let c = model.configuration
-        let fingerprint = CacheFingerprint(
-            // The model's digest covers its tokenizer.
-            weights: compressor.modelDigest, tokenizer: compressor.modelDigest,
-            compressor: CompressorFile.digest(of: compressor),
+        return CacheFingerprint(
+            weights: digest, tokenizer: digest, compressor: compressor,
             rope: "\(c.ropeTheta) \(c.ropeScaling) \(c.contextLength)", segment: PromptCompression.segmentTokens,
             more: [
                 "weights": settings.weights.rawValue, "kv": "\(settings.engine.kvDataType)",
                 // The last bits of floating-point sums depend on it.
                 "instructions": "\(try InstructionSet.fromEnvironment())",
             ])
+    }
+
+    /// How an engine compresses prompts with this model's codec.
+    ///
+    /// - Parameters:
+    ///   - compressor: Made for this model.
+    ///   - settings: Those that the engine will have; they decide, too, what segments come to.
+    ///   - store: Where segments are looked for and kept.
+    ///   - writes: Whether they are kept.
+    ///   - report: Told of segments that cannot be stored.
+    /// - Throws: `KernelError` if `DELTAKV_ISA` is wrong.
+    private func compression(
+        with compressor: Compressor, settings: Settings, store: CacheStore?, writes: Bool, report: StoreReport
+    ) throws(KernelError) -> PromptCompression {
+        let fingerprint = try fingerprint(
+            model: compressor.modelDigest, compressor: CompressorFile.digest(of: compressor), settings: settings)
         return PromptCompression(
-            compressor: compressor, fingerprint: fingerprint, store: store, report: { report.note($0) })
+            compressor: compressor, fingerprint: fingerprint, store: store, writes: writes,
+            report: { report.note($0) })
     }
 
     /// Starts the engine that the settings ask for; with `kv.policy` deltakv on the model's compressor, which is made if there
@@ -38,20 +61,23 @@ extension LoadedModel {
     ///
     /// - Parameters:
     ///   - path: The model's file.
-    ///   - keeps: Whether segments of prompts are kept in the cache directory.
+    ///   - cache: What it does with the cache directory.
     ///   - documents: The user's first documents, asked for only if a compressor is to be made.
     /// - Throws: `CacheError`; what ``CompressorProvider/compressor(for:path:documents:)`` and the engine throw.
     public func engine(
-        _ settings: Settings, path: String, installation: Installation, keeps: Bool = true, logger: Logger,
+        _ settings: Settings, path: String, installation: Installation, cache: CacheAccess = .readAndWrite,
+        logger: Logger,
         documents: () async throws -> [String] = { [] }
     ) async throws -> GenerationEngine {
         guard settings.kvPolicy == .deltakv else { return try engine(settings.engine) }
         let provider = CompressorProvider(sample: installation.calibrationSample, logger: logger)
         let compressor = try await provider.compressor(for: self, path: path, documents: documents)
-        let store = keeps ? try settings.cache.open() : nil
+        let isOpened = cache == .readAndWrite || cache == .read && settings.cache.exists
+        let store = isOpened ? try settings.cache.open() : nil
         return try engine(
             settings.engine,
             compression: compression(
-                with: compressor, settings: settings, store: store, report: StoreReport(logger: logger)))
+                with: compressor, settings: settings, store: store, writes: cache == .readAndWrite,
+                report: StoreReport(logger: logger)))
     }
 }

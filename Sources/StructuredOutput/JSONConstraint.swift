@@ -7,6 +7,8 @@ import Tokenization
 ///
 /// Thread-safe; what was found out about a state serves all sequences with the same constraint.
 public final class JSONConstraint: Sendable {
+    /// The schema, as it was given.
+    public let schema: String
     let automaton: Automaton
     let trie: TokenTrie
     /// The fewest tokens that an output takes, as far as is known.
@@ -22,6 +24,7 @@ public final class JSONConstraint: Sendable {
     ///   - schema: A JSON schema as text; see ``SchemaError`` for what is supported.
     ///   - trie: The vocabulary.
     public init(schema: String, trie: TokenTrie) throws(SchemaError) {
+        self.schema = schema
         automaton = Automaton(grammar: try SchemaReader.grammar(of: schema))
         self.trie = trie
         // What completes a text is made of these, a token each if need be.

@@ -18,7 +18,8 @@ struct DeltaKVCommand: AsyncParsableCommand {
         version: Version.current,
         subcommands: [
             DatabaseCommand.self, ModelCommand.self, CalibrateCommand.self, DaemonCommand.self, JobsCommand.self,
-            BatchCommand.self, CacheCommand.self, GenerateCommand.self, EvalCommand.self, BenchCommand.self,
+            BatchCommand.self, CacheCommand.self, ReplayCommand.self, GenerateCommand.self, EvalCommand.self,
+            BenchCommand.self,
             DashboardCommand.self,
             DoctorCommand.self,
         ])

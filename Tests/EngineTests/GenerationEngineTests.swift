@@ -50,7 +50,7 @@ struct TestModel {
         defer { engine.stop() }
         let pieces = Mutex<[String]>([])
         let result = try await engine.generate(test.request("The capital of France is", maxTokens: 12)) { piece in
-            pieces.withLock { $0.append(piece) }
+            pieces.withLock { $0.append(piece.text) }
         }
         #expect(result.text.contains("Paris"))
         #expect(pieces.withLock { $0.joined() } == result.text)

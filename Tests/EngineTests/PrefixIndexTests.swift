@@ -15,7 +15,7 @@ import Testing
         for (depth, key) in chain.keys.enumerated() {
             let page = try #require(pool.allocate(1))
             pages += page
-            index.insert(key, pages: page, segment: try segment(), depth: depth)
+            index.insert(key, pages: page, segment: try segment(), seconds: 1, depth: depth)
         }
         #expect(index.evict() == nil)
         // Another prompt has the first two segments in common, and is left later.

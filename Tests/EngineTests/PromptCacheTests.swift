@@ -105,6 +105,58 @@ struct CodedModel {
         }
     }
 
+    /// The output is longer than a segment, and no segment of it is coded, however it is gone on with.
+    @Test func outputsGoOnAfterCodedPrompts() async throws {
+        try await Self.withDirectory { directory in
+            var request = coded.request("Tell it again, at length.", repeats: 40)
+            request.maxTokens = 300
+            request.ignoresEndOfText = true
+            request.sampling = SamplingParameters(temperature: 0.8, seed: 5)
+            let first = try coded.engine(coded.store(directory))
+            let whole = try await first.generate(request)
+            await first.flush()
+            first.stop()
+            #expect(whole.tokens.count == 300)
+            for (store, count) in [(true, 290), (false, 256), (true, 100)] {
+                let engine = try coded.engine(store ? coded.store(directory) : nil)
+                defer { engine.stop() }
+                request.resumed = Array(whole.tokens.prefix(count))
+                let rest = try await engine.generate(request)
+                #expect(rest.choices == whole.choices, "\(count)")
+                #expect(rest.cachedTokens == (store ? (request.prompt.count - 1) / 256 * 256 : 0))
+            }
+        }
+    }
+
+    @Test func whatWasSavedAndWhyNotMoreIsTold() async throws {
+        try await Self.withDirectory { directory in
+            let request = coded.request("Who?"), engine = try coded.engine(coded.store(directory))
+            let fresh = try await engine.generate(request)
+            #expect(fresh.miss == .absent && fresh.secondsSaved == 0)
+            let again = try await engine.generate(request)
+            #expect(again.miss == nil && again.secondsSaved > 0 && again.secondsSaved <= fresh.prefillSeconds)
+            await engine.flush()
+            engine.stop()
+            let stored = try coded.engine(coded.store(directory))
+            let found = try await stored.generate(request)
+            #expect(found.miss == nil && abs(found.secondsSaved - again.secondsSaved) < 1e-6)
+            // No segment of it could have been found.
+            #expect(try await stored.generate(coded.request("Who?", repeats: 1)).miss == nil)
+            stored.stop()
+            let chunk = try #require(
+                try coded.store(directory).entries.first { $0.index == 1 }, "two segments were stored")
+            let path = "\(directory)/\(chunk.key).chunk", file = URL(fileURLWithPath: path)
+            var bytes = try Data(contentsOf: file)
+            bytes[bytes.count - 9] ^= 1
+            try bytes.write(to: file)
+            let damaged = try coded.engine(coded.store(directory))
+            defer { damaged.stop() }
+            let partly = try await damaged.generate(request)
+            #expect(partly.miss == .checksum && partly.cachedTokens == 256 && partly.tokens == fresh.tokens)
+            #expect(partly.secondsSaved > 0 && partly.secondsSaved < found.secondsSaved)
+        }
+    }
+
     @Test func sequencesThatBeginAlikeComputeTheBeginningOnce() async throws {
         let engine = try coded.engine(), coded = coded
         defer { engine.stop() }

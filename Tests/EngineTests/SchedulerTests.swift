@@ -27,14 +27,14 @@ private struct Pages {
 
     @Test func decodingComesFirstAndPromptsFillTheRest() {
         var scheduler = Scheduler(limits: limits)
-        scheduler.enqueue(1, promptTokens: 3, capacity: 6)
+        scheduler.enqueue(1, givenTokens: 3, capacity: 6)
         scheduler.admit { _, _ in 0 }
         #expect(scheduler.runningIDs == [1])
         let first = scheduler.plan()
         #expect(first == [.init(id: 1, positions: 0..<3, choosesToken: true)])
         first.forEach { scheduler.complete($0) }
 
-        scheduler.enqueue(2, promptTokens: 10, capacity: 12)
+        scheduler.enqueue(2, givenTokens: 10, capacity: 12)
         scheduler.admit { _, _ in 0 }
         let second = scheduler.plan()
         #expect(
@@ -48,9 +48,9 @@ private struct Pages {
 
     @Test func admissionKeepsTheOrderAndThePageBudget() {
         var scheduler = Scheduler(limits: limits)
-        scheduler.enqueue(1, promptTokens: 20, capacity: 24)  // 6 pages
-        scheduler.enqueue(2, promptTokens: 20, capacity: 24)  // 6 pages: must wait
-        scheduler.enqueue(3, promptTokens: 1, capacity: 2)  // would fit, but came later
+        scheduler.enqueue(1, givenTokens: 20, capacity: 24)  // 6 pages
+        scheduler.enqueue(2, givenTokens: 20, capacity: 24)  // 6 pages: must wait
+        scheduler.enqueue(3, givenTokens: 1, capacity: 2)  // would fit, but came later
         var pages = Pages(10)
         scheduler.admit { pages.reserve($0, tokens: $1) }
         #expect(scheduler.runningIDs == [1] && pages.free == 4)
@@ -65,7 +65,7 @@ private struct Pages {
 
     @Test func aWaitingSequenceCanBeRemoved() {
         var scheduler = Scheduler(limits: limits)
-        scheduler.enqueue(1, promptTokens: 4, capacity: 8)
+        scheduler.enqueue(1, givenTokens: 4, capacity: 8)
         let isRunning = scheduler.remove(1)
         #expect(!isRunning)
         #expect(scheduler.isEmpty)
@@ -86,7 +86,7 @@ private struct Pages {
                 nextID += 1
                 let prompt = Int.random(in: 1...30, using: &random)
                 let output = Int.random(in: 1...10, using: &random)
-                scheduler.enqueue(nextID, promptTokens: prompt, capacity: prompt + output)
+                scheduler.enqueue(nextID, givenTokens: prompt, capacity: prompt + output)
                 computed[nextID] = 0
                 left[nextID] = output
             }
@@ -125,8 +125,8 @@ private struct Pages {
         var limits = limits
         limits.segmentTokens = 4
         var scheduler = Scheduler(limits: limits)
-        scheduler.enqueue(1, promptTokens: 11, capacity: 12, segmented: 8)
-        scheduler.enqueue(2, promptTokens: 11, capacity: 12, segmented: 8)
+        scheduler.enqueue(1, givenTokens: 11, capacity: 12, segmented: 8)
+        scheduler.enqueue(2, givenTokens: 11, capacity: 12, segmented: 8)
         scheduler.admit { id, _ in id == 2 ? 4 : 0 }
         let first = scheduler.plan()
         #expect(

@@ -100,6 +100,7 @@ import Testing
                 "SELECT deltakv.pause('hers') AS n", "SELECT deltakv.resume('hers') AS n",
                 "SELECT deltakv.reprioritise('hers', 99) AS n", "SELECT deltakv.clone('hers', 'mine') AS n",
                 "SELECT count(*)::integer AS n FROM deltakv.batch_page(1, 0, 99)",
+                "SELECT count(*)::integer AS n FROM generate_series(1, 9) j, deltakv.recorded_job(j)",
             ] {
                 #expect(try await attempt(action, as: cast.eve, fixture) == "[{\"n\":0}]", "\(action)")
             }
@@ -137,6 +138,10 @@ import Testing
             // The same work for her: the test would notice if they did nothing at all.
             #expect(
                 try await attempt("SELECT output FROM deltakv.choices", as: cast.ann, fixture).contains("SECRET seven"))
+            #expect(
+                try await attempt(
+                    "SELECT r.* FROM generate_series(1, 9) j, deltakv.recorded_job(j) r", as: cast.ann, fixture
+                ).contains("SECRET two"))
             #expect(
                 try await attempt("SELECT output FROM deltakv.batch_page(1, 0, 99)", as: cast.ann, fixture)
                     .contains("SECRET six"))
@@ -189,6 +194,8 @@ import Testing
             #expect(try allowed.map { try $0.get("call", as: String.self) } == [])
             for call in [
                 "deltakv.claim_2(1, 0, 9, '1 hour')", "deltakv.claim_3(1, 0, 9, '1 hour')",
+                "deltakv.claim_4(1, 0, 9, '1 hour')", "deltakv.save_checkpoints('{1}', '{1}', '{00}', '{1}')",
+                "deltakv.complete_2(1, '{1}', '{1}', '{x}', '{stop}', '{1}', '{1}', '{1}', '{1}', '{1}')",
                 "deltakv.pick_alike('\(cast.ann)', 9, true, '{}')", "deltakv.remove_old(now(), 9)",
                 "deltakv.rescue()", "deltakv.tidy('0 seconds')",
                 "deltakv.retire_worker(1)", "deltakv.sync_template('t', '{}')", "deltakv.settle(NULL)",
@@ -199,7 +206,10 @@ import Testing
             ] {
                 #expect(try await attempt("SELECT \(call)", as: cast.eve, fixture) == "42501", "\(call)")
             }
-            for call in ["deltakv.submit('t')", "deltakv.cancel(batch => 'hers')", "deltakv.redrive(batch => 'hers')"] {
+            for call in [
+                "deltakv.submit('t')", "deltakv.cancel(batch => 'hers')", "deltakv.redrive(batch => 'hers')",
+                "deltakv.recorded_job(1)",
+            ] {
                 #expect(try await attempt("SELECT \(call)", as: cast.worker, fixture) == "42501", "\(call)")
             }
             #expect(try await digest(fixture) == before)
@@ -222,6 +232,8 @@ import Testing
             #expect(try await stale.release([job.lease]).allSatisfy(\.isFenced))
             let progress = JobProgress(lease: job.lease, promptTokens: 9, outputTokens: 9)
             #expect(try await stale.heartbeat([progress], lease: .seconds(600)).map(\.reason) == [.lost])
+            try await stale.save([JobCheckpoint(lease: job.lease, saved: .sample([1]))])
+            #expect(try await fixture.integer("SELECT count(*) FROM deltakv.checkpoints") == 0)
             #expect(try await fixture.integer("SELECT count(*) FROM deltakv.outcomes") == before)
             #expect(try await fixture.state(of: job.lease.jobID) == .running)
             #expect(

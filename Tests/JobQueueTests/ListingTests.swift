@@ -26,7 +26,11 @@ import Testing
             _ = try await worker.fail([JobFailure(first, retryable: true)])
             try await fixture.makeDue(first.jobID)
             let second = try #require(try await worker.claim(1, lease: .seconds(60)).first).lease
-            _ = try await worker.complete([JobResult(second, output: "a summary")])
+            var result = JobResult(second, output: "a summary")
+            result.usage.secondsSaved = 1.5
+            result.usage.cacheMiss = "absent"
+            result.usage.resumedTokens = 1
+            _ = try await worker.complete([result])
             let job = try #require(try await fixture.queue.job(first.jobID))
             #expect(job.document == "document 0")
             #expect(job.output == "a summary")
@@ -36,6 +40,8 @@ import Testing
             #expect(job.summary.promptTokens == 10)
             #expect(job.summary.cachedTokens == 4)
             #expect(job.summary.decodeSeconds == 0.25)
+            #expect(job.summary.secondsSaved == 1.5 && job.summary.cacheMiss == "absent")
+            #expect(job.summary.resumedTokens == 1)
             #expect(job.summary.workerID == worker.id)
             #expect(try #require(job.summary.finishedAt) >= (try #require(job.summary.startedAt)))
             #expect(job.errors.map(\.error.message) == ["it went wrong"])

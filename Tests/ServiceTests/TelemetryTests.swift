@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CacheSamples
+import CacheStore
 import Engine
+import Foundation
 import JobQueue
 import Monitoring
 import Synchronization
@@ -55,8 +58,39 @@ import Testing
         }
     }
 
+    @Test func scrapesSeeWhatTheCacheDid() async throws {
+        let folder = NSTemporaryDirectory() + "deltakv-telemetry-\(UUID().uuidString)"
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let store = try CacheStore(directory: folder, settings: CacheSettings(freeFloor: 0))
+        let document = SampleDocument(1), chain = document.chain(in: store), telemetry = Telemetry()
+        let metrics = CacheMetrics(factory: telemetry.registry) { (store.statistics, store.bytes) }
+        metrics.collect()
+        for index in 0..<2 {
+            _ = try store.publish(document.sections(index), at: index, of: chain, prefillSeconds: 0.5)
+        }
+        _ = store.load(chain)
+        metrics.collect()
+        _ = store.load(SampleDocument(2).chain(in: store))
+        let file = URL(fileURLWithPath: "\(folder)/\(chain.keys[1]).chunk")
+        var bytes = try Data(contentsOf: file)
+        bytes[bytes.count - 5] ^= 1
+        try bytes.write(to: file)
+        _ = store.load(chain)
+        metrics.collect()
+        let text = await telemetry.registry.text()
+        for line in [
+            #"deltakv_cache_misses_total{reason="absent"} 2"#, #"deltakv_cache_misses_total{reason="checksum"} 1"#,
+            #"deltakv_cache_misses_total{reason="salt"} 0"#, "deltakv_cache_hits_total 3",
+            "deltakv_cache_saved_seconds_total 1.5", "deltakv_cache_written_total 2",
+            #"deltakv_cache_removed_total{reason="damaged"} 1"#, "deltakv_cache_bytes \(store.bytes)",
+        ] {
+            #expect(text.contains("\n\(line)\n"), "\(line) in \(text)")
+        }
+    }
+
     @Test func everyMetricIsExplained() async {
         let telemetry = Telemetry()
+        CacheMetrics(factory: telemetry.registry) { (CacheStatistics(), 0) }.collect()
         telemetry.jobs.failed(code: "invalid_options")
         EngineMetrics(factory: telemetry.registry) { EngineLoad() }.collect()
         let lines = await telemetry.registry.text().split(separator: "\n")

@@ -11,6 +11,10 @@ struct CodedPrompt {
     var done = 0
     /// Of these, segments that were not computed for this sequence.
     var reused = 0
+    /// Seconds that these had cost when they were computed.
+    var secondsSaved = 0.0
+    /// Why the first segment that was computed for this sequence was not found.
+    var miss: CacheMiss?
     /// Holds all segments that are done; made when it is first needed.
     var encoder: SequenceEncoder?
     /// Rows of the segment under way.
@@ -19,12 +23,20 @@ struct CodedPrompt {
     var seconds = 0.0
     /// What the store held, once it was asked; pinned there until the prompt is done.
     var stored: [LoadedChunk]?
+    /// Why the store held no more.
+    var storeMiss: CacheMiss?
 
     init(chain: ChunkChain) { self.chain = chain }
 
     /// Tokens that are coded, and tokens that are to be.
     var codedTokens: Int { done * chain.segment }
     var allTokens: Int { chain.count * chain.segment }
+
+    /// Notes that the next segment was found, and what it had cost.
+    mutating func reuse(seconds: Double) {
+        reused += 1
+        secondsSaved += seconds
+    }
 
     /// Notes that the next segment's rows are in the pages, and drops what only segments need once all are.
     mutating func advance() {

@@ -12,6 +12,8 @@ struct PrefixIndex {
     private struct Entry {
         let pages: [PageID]
         let segment: CompressedSegment
+        /// What it cost to compute.
+        let seconds: Double
         /// Segments before it.
         let depth: Int
         var users: Int
@@ -26,15 +28,17 @@ struct PrefixIndex {
     func segment(_ key: ChunkKey) -> CompressedSegment? { entries[key]?.segment }
 
     /// Adds a segment with its first user.
-    mutating func insert(_ key: ChunkKey, pages: [PageID], segment: CompressedSegment, depth: Int) {
+    mutating func insert(
+        _ key: ChunkKey, pages: [PageID], segment: CompressedSegment, seconds: Double, depth: Int
+    ) {
         precondition(entries[key] == nil, "a segment was computed twice at a time")
-        entries[key] = Entry(pages: pages, segment: segment, depth: depth, users: 1, left: time)
+        entries[key] = Entry(pages: pages, segment: segment, seconds: seconds, depth: depth, users: 1, left: time)
     }
 
     /// Adds a user of a segment; nil if it is not there.
-    mutating func use(_ key: ChunkKey) -> [PageID]? {
+    mutating func use(_ key: ChunkKey) -> (pages: [PageID], seconds: Double)? {
         entries[key]?.users += 1
-        return entries[key]?.pages
+        return entries[key].map { ($0.pages, $0.seconds) }
     }
 
     /// Takes a user off each of some segments.

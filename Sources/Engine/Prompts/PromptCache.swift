@@ -72,7 +72,9 @@ final class PromptCache {
     }
 
     private func takeResident(_ sequence: inout ActiveSequence) -> Bool {
-        guard var coded = sequence.coded, let key = coded.nextKey, let pages = index.use(key) else { return false }
+        guard var coded = sequence.coded, let key = coded.nextKey, let (pages, seconds) = index.use(key) else {
+            return false
+        }
         pool.retain(pages)
         let first = coded.done * Self.segmentPages
         // Before it is admitted a sequence has no pages of its own.
@@ -80,7 +82,7 @@ final class PromptCache {
         pool.release(own)
         sequence.pages.replaceSubrange(first..<first + own.count, with: pages)
         coded.encoder = nil
-        coded.reused += 1
+        coded.reuse(seconds: seconds)
         coded.advance()
         sequence.coded = coded
         sequence.computedTokens = coded.codedTokens
@@ -89,11 +91,14 @@ final class PromptCache {
 
     private func takeStored(_ sequence: inout ActiveSequence) throws(CompressionError) -> Bool {
         guard let store = compression.store, var coded = sequence.coded, let key = coded.nextKey else { return false }
-        let chunks = coded.stored ?? store.load(coded.chain).chunks
-        coded.stored = chunks
-        sequence.coded = coded
-        guard coded.done < chunks.count else { return false }
-        let sections = chunks[coded.done].sections.sorted { $0.id < $1.id }
+        if coded.stored == nil {
+            let loaded = store.load(coded.chain)
+            coded.stored = loaded.chunks
+            coded.storeMiss = loaded.miss
+            sequence.coded = coded
+        }
+        guard let chunks = coded.stored, coded.done < chunks.count else { return false }
+        let chunk = chunks[coded.done], sections = chunk.sections.sorted { $0.id < $1.id }
         let encoder = try encoder(of: coded)
         guard let segment = CompressedSegment(sections: sections.map(\.bytes)),
             segment.count == PromptCompression.segmentTokens,
@@ -101,12 +106,13 @@ final class PromptCache {
         else {
             // Checksums say that it is what was written: whoever wrote it had other rules. It is computed.
             sequence.coded?.stored = []
+            sequence.coded?.storeMiss = .format
             sequence.coded?.encoder = nil
             return false
         }
         sequence.coded?.encoder = encoder
-        sequence.coded?.reused += 1
-        enter(key, segment, &sequence)
+        sequence.coded?.reuse(seconds: chunk.prefillSeconds)
+        enter(key, segment, seconds: chunk.prefillSeconds, &sequence)
         return true
     }
 
@@ -147,22 +153,25 @@ final class PromptCache {
         if takeResident(&sequence) { return }
         let encoder = try encoder(of: coded), segment = try coder.code(rows, with: encoder, pages: sequence.pages)
         sequence.coded?.encoder = encoder
+        if coded.miss == nil { sequence.coded?.miss = coded.storeMiss ?? .absent }
         compression.writer?.submit(
             segment.sections.enumerated().map { CacheSection(id: UInt32($0), bytes: $1) }, at: coded.done,
             of: coded.chain, prefillSeconds: coded.seconds, pins: coded.stored ?? [])
         sequence.coded?.seconds = 0
-        enter(key, segment, &sequence)
+        enter(key, segment, seconds: coded.seconds, &sequence)
         guard sequence.coded?.nextKey == nil else { return }
         coder.recycle(rows)
         sequence.coded?.rows = nil
     }
 
     /// Notes that a sequence's pages hold its next segment.
-    private func enter(_ key: ChunkKey, _ segment: CompressedSegment, _ sequence: inout ActiveSequence) {
+    private func enter(
+        _ key: ChunkKey, _ segment: CompressedSegment, seconds: Double, _ sequence: inout ActiveSequence
+    ) {
         guard let done = sequence.coded?.done else { return }
         let pages = Array(sequence.pages[done * Self.segmentPages..<(done + 1) * Self.segmentPages])
         pool.retain(pages)
-        index.insert(key, pages: pages, segment: segment, depth: done)
+        index.insert(key, pages: pages, segment: segment, seconds: seconds, depth: done)
         sequence.coded?.advance()
         sequence.computedTokens = (done + 1) * PromptCompression.segmentTokens
     }

@@ -16,7 +16,7 @@ public struct PromptCompression: Sendable {
     public var fingerprint: CacheFingerprint
     /// Where segments are kept for later; nil to keep them in memory only.
     public let store: CacheStore?
-    /// Writes them, behind the computation.
+    /// Writes them, behind the computation; nil where nothing is to be written.
     let writer: CacheWriter?
 
     /// Tokens of a segment.
@@ -24,14 +24,17 @@ public struct PromptCompression: Sendable {
 
     /// Compression with a model's codec.
     ///
-    /// - Parameter report: Told, on a thread of its own, what became of each segment that was to be stored.
+    /// - Parameters:
+    ///   - store: Where segments are looked for.
+    ///   - writes: Whether segments that are not there are written to it.
+    ///   - report: Told, on a thread of its own, what became of each segment that was to be stored.
     public init(
-        compressor: Compressor, fingerprint: CacheFingerprint, store: CacheStore? = nil,
+        compressor: Compressor, fingerprint: CacheFingerprint, store: CacheStore? = nil, writes: Bool = true,
         report: @escaping @Sendable (Result<Publication, CacheError>) -> Void = { _ in }
     ) {
         self.compressor = compressor
         self.fingerprint = fingerprint
         self.store = store
-        writer = store.map { CacheWriter(store: $0, report: report) }
+        writer = writes ? store.map { CacheWriter(store: $0, report: report) } : nil
     }
 }

@@ -8,9 +8,12 @@ import Synchronization
 /// Brings the engine's figures and the process's into the registry before each scrape.
 final class EngineMetrics: Sendable {
     static let descriptions = [
-        MetricDescription("deltakv_prompt_tokens_total", "Prompt tokens computed; cached ones are not among them."),
+        MetricDescription(
+            "deltakv_prompt_tokens_total",
+            "Prompt tokens computed, and output tokens computed again after an interruption; cached ones are not among them."
+        ),
         MetricDescription("deltakv_generation_tokens_total", "Tokens generated."),
-        MetricDescription("deltakv_prefill_seconds_total", "Engine time that went into prompts, by rows of the batch."),
+        MetricDescription("deltakv_prefill_seconds_total", "Engine time that went into these, by rows of the batch."),
         MetricDescription("deltakv_decode_seconds_total", "Engine time that went into output, by rows of the batch."),
         MetricDescription("deltakv_engine_steps_total", "Steps of the engine."),
         MetricDescription(

@@ -14,7 +14,9 @@ public struct Telemetry: Sendable {
     /// Telemetry of a daemon that starts.
     public init(health: Health = Health()) {
         self.health = health
-        registry = PrometheusRegistry(JobMetrics.descriptions + EngineMetrics.descriptions + QueueMetrics.descriptions)
+        registry = PrometheusRegistry(
+            JobMetrics.descriptions + EngineMetrics.descriptions + CacheMetrics.descriptions
+                + QueueMetrics.descriptions)
         jobs = JobMetrics(factory: registry)
         Gauge(label: "deltakv_build_info", dimensions: [("version", Version.current)], factory: registry).record(1)
     }

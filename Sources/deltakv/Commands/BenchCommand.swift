@@ -67,7 +67,7 @@ struct BenchCommand: AsyncParsableCommand {
         if let codec { return try benchCodec(settings, file: codec) }
         if cache { return try benchCache(settings) }
         if let tokenize { return try benchTokenizer(settings, file: tokenize) }
-        let loaded = try settings.loadModel(), engine = try await settings.startEngine(loaded, keeps: false)
+        let loaded = try settings.loadModel(), engine = try await settings.startEngine(loaded, cache: .none)
         let configuration = loaded.model.configuration
         defer { engine.stop() }
         let pageBytes = KVPool.pageBytes(configuration: configuration, dataType: settings.engine.kvDataType)

@@ -34,11 +34,11 @@ struct GenerateCommand: AsyncParsableCommand {
         let request = try options.request(
             prompt: try tokens(of: text, options, for: loaded), defaultSeed: 0,
             constraints: ConstraintLibrary(loaded.tokenizer))
-        let engine = try await settings.startEngine(loaded, keeps: true)
+        let engine = try await settings.startEngine(loaded, cache: .readAndWrite)
         defer { engine.stop() }
         let isList = request.samples > 1 || request.logprobs != nil
         let generation = try await engine.generate(request) { piece in
-            if !isList { FileHandle.standardOutput.write(Data(piece.utf8)) }
+            if !isList { FileHandle.standardOutput.write(Data(piece.text.utf8)) }
         }
         await engine.flush()
         print(ChoiceRecord.json(of: generation, tokenizer: loaded.tokenizer) ?? "")

@@ -128,14 +128,22 @@ private struct JobLine: Encodable {
     let state: String
     let attempts: Int
     let promptTokens: Int?
+    let cachedTokens: Int?
+    let secondsSaved: Double?
+    let cacheMiss: String?
     let outputTokens: Int?
+    let resumedTokens: Int?
     let error: String?
 
     enum CodingKeys: String, CodingKey {
         case id, batch, template, state, attempts, error
         case customID = "custom_id"
         case promptTokens = "prompt_tokens"
+        case cachedTokens = "cached_tokens"
+        case secondsSaved = "seconds_saved"
+        case cacheMiss = "cache_miss"
         case outputTokens = "output_tokens"
+        case resumedTokens = "resumed_tokens"
     }
 
     init(_ job: JobSummary) {
@@ -146,12 +154,17 @@ private struct JobLine: Encodable {
         state = job.state.rawValue
         attempts = job.attempts
         promptTokens = job.promptTokens
+        cachedTokens = job.cachedTokens
+        secondsSaved = job.secondsSaved
+        cacheMiss = job.cacheMiss
         outputTokens = job.outputTokens
+        resumedTokens = job.resumedTokens
         error = job.error?.description
     }
 
     var text: String {
-        let tokens = promptTokens.map { ", \($0) prompt tokens, \(outputTokens ?? 0) output tokens" } ?? ""
+        let cached = cachedTokens.flatMap { $0 > 0 ? " (\($0) cached)" : nil } ?? ""
+        let tokens = promptTokens.map { ", \($0) prompt tokens\(cached), \(outputTokens ?? 0) output tokens" } ?? ""
         let reason = error.map { ": \($0)" } ?? ""
         return "\(id)  \(batch)/\(customID ?? "-")  \(template)  \(state)\(tokens)\(reason)"
     }

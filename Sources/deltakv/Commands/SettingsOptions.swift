@@ -59,12 +59,12 @@ struct PolicyOption: ParsableArguments {
 extension Settings {
     /// Starts the engine on the model that they name; says so if a compressor has to be made first.
     ///
-    /// - Parameter keeps: Whether segments of prompts are kept in the cache directory.
-    func startEngine(_ loaded: LoadedModel, keeps: Bool) async throws -> GenerationEngine {
+    /// - Parameter cache: What it does with the cache directory.
+    func startEngine(_ loaded: LoadedModel, cache: CacheAccess) async throws -> GenerationEngine {
         var logger = Logger(label: "deltakv") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = .notice
         return try await loaded.engine(
-            self, path: ModelStore().path(of: model), installation: Installation(), keeps: keeps, logger: logger)
+            self, path: ModelStore().path(of: model), installation: Installation(), cache: cache, logger: logger)
     }
 
     /// Loads the model that the settings name.
