@@ -25,17 +25,16 @@ import Tokenization
             let golden = #filePath.replacing(/ServiceTests.*/, with: "CommandTests/Golden/tiny-qwen2")
             let path = "\(folder)/\(name)"
             try FileManager.default.copyItem(atPath: golden, toPath: path)
-            try edit("\(path)/config.json") { $0["max_position_embeddings"] = 8192 }
+            try edit("\(path)/config.json", #""max_position_embeddings": 1024"#, #""max_position_embeddings": 8192"#)
             try change(path)
             return path
         }
 
-        func edit(_ path: String, _ change: (inout [String: Any]) throws -> Void) throws {
-            let file = URL(fileURLWithPath: path)
-            var object = try #require(
-                try JSONSerialization.jsonObject(with: Data(contentsOf: file)) as? [String: Any], "\(path)")
-            try change(&object)
-            try JSONSerialization.data(withJSONObject: object).write(to: file)
+        /// Puts one text in another's place, where it stands once.
+        func edit(_ path: String, _ part: String, _ other: String) throws {
+            let file = URL(fileURLWithPath: path), text = try String(contentsOf: file, encoding: .utf8)
+            try #require(text.ranges(of: part).count == 1, "\(path): \(part)")
+            try text.replacing(part, with: other).write(to: file, atomically: false, encoding: .utf8)
         }
 
         /// Runs a request as a daemon that has just started would.
@@ -92,19 +91,16 @@ import Tokenization
                 bytes[bytes.count - 2] ^= 1
                 try bytes.write(to: file)
             }
+            // Two merges in the other order: texts may make other tokens, and these tokens mean what they meant.
             let tokenizer = try place.model("tokenizer") { path in
-                try place.edit(path + "/tokenizer.json") { tokenizer in
-                    var model = try #require(tokenizer["model"] as? [String: Any])
-                    var merges = try #require(model["merges"] as? [Any])
-                    merges.removeLast()
-                    model["merges"] = merges
-                    tokenizer["model"] = model
+                func merges(_ first: String, _ second: String) -> String {
+                    #""Ġ",\n        "\#(first)"\n      ],\n      [\n        "Ġ",\n        "\#(second)""#
+                        .replacing(#"\n"#, with: "\n")
                 }
+                try place.edit(path + "/tokenizer.json", merges("n", "f"), merges("f", "n"))
             }
             let rope = try place.model("rope") { path in
-                try place.edit(path + "/config.json") {
-                    $0["rope_parameters"] = ["rope_theta": 10001.0, "rope_type": "default"]
-                }
+                try place.edit(path + "/config.json", #""rope_theta": 10000.0"#, #""rope_theta": 10001.0"#)
             }
             for (name, path) in [("weight", weight), ("tokenizer", tokenizer), ("rope", rope)] {
                 #expect(try await place.run(request, model: path).cachedTokens == 0, "\(name)")
@@ -160,6 +156,33 @@ import Tokenization
             for _ in 0..<2 {
                 #expect(try await place.run(third, model: model, cache: .read).cachedTokens == 3000 / 256 * 256)
             }
+        }
+    }
+
+    /// What a job's usage says of the cache, and why it found no more.
+    @Test func whatWasSavedAndWhyNotMoreIsTold() async throws {
+        try await withPlace { place in
+            let model = try place.model("model"), request = GenerationRequest(prompt: tokens(900), maxTokens: 8)
+            let fresh = try await place.run(request, model: model)
+            #expect(fresh.cachedTokens == 0 && fresh.miss == .absent && fresh.secondsSaved == 0)
+            let found = try await place.run(request, model: model)
+            #expect(found.cachedTokens == 768 && found.miss == nil)
+            #expect(found.secondsSaved > 0 && found.secondsSaved <= fresh.prefillSeconds)
+            // No segment of it could have been found.
+            let short = GenerationRequest(prompt: tokens(256), maxTokens: 2)
+            #expect(try await place.run(short, model: model).miss == nil)
+            let store = try CacheStore(directory: place.cache)
+            let chunk = try #require(store.entries.first { $0.index == 1 })
+            let file = URL(fileURLWithPath: "\(place.cache)/\(chunk.key).chunk")
+            var bytes = try Data(contentsOf: file)
+            bytes[bytes.count - 9] ^= 1
+            try bytes.write(to: file)
+            let partly = try await place.run(request, model: model)
+            #expect(partly.miss == .checksum && partly.cachedTokens == 256 && partly.choices == fresh.choices)
+            #expect(partly.secondsSaved > 0 && partly.secondsSaved < found.secondsSaved)
+            // It was written anew.
+            let again = try await place.run(request, model: model)
+            #expect(again.cachedTokens == 768 && again.miss == nil && again.choices == fresh.choices)
         }
     }
 }
