@@ -200,7 +200,7 @@ import Testing
                 "deltakv.rescue()", "deltakv.tidy('0 seconds')",
                 "deltakv.retire_worker(1)", "deltakv.sync_template('t', '{}')", "deltakv.settle(NULL)",
                 "deltakv.start_jobs(1, '{1,2,3}', '1 hour', NULL, NULL, false)",
-                "deltakv.pick('\(cast.ann)', 9, true, false)",
+                "deltakv.pick('\(cast.ann)', 9, true, '(0,0,)')",
                 "deltakv.complete_with_choices(1, '{1}', '{1}', '{x}', '{stop}', '{1}', '{1}', '{1}', '{1}', '{1}', '{}')",
                 "deltakv.admit('\(cast.eve)', 'admin')", "deltakv.follow_up(1)", "deltakv.fold_counts()",
             ] {

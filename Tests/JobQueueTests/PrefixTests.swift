@@ -83,6 +83,24 @@ import Testing
         }
     }
 
+    @Test func aClaimLocksFewMoreThanItTakes() async throws {
+        try await withQueue { fixture in
+            try await submitInTurns(fixture)
+            let worker = try await fixture.worker()
+            try await fixture.client.transaction { claim in
+                let jobs = try await claim.query("SELECT * FROM deltakv.claim_3($1, 0, 5, '1 minute')", [worker.id])
+                #expect(jobs.count == 5)
+                // Of thirty, those that are next and those that begin like the first of them.
+                let free = try await fixture.integer(
+                    """
+                    SELECT count(*) FROM (
+                        SELECT FROM deltakv.queue WHERE state = 'available' FOR UPDATE SKIP LOCKED) q
+                    """)
+                #expect(free >= 30 - 2 * 5)
+            }
+        }
+    }
+
     @Test func claimsOfDifferentWorkersNeverOverlap() async throws {
         try await withQueue(connections: 8) { fixture in
             try await fixture.client.query(

@@ -60,6 +60,63 @@ import Testing
         }
     }
 
+    /// A completed job that is old enough to be removed.
+    private func finishOne(_ fixture: QueueFixture) async throws -> Int64 {
+        let worker = try await fixture.worker()
+        let job = try await fixture.claimOne(worker)
+        _ = try await worker.complete([JobResult(job.lease, output: "needed")])
+        try await age("true", fixture)
+        return job.lease.jobID
+    }
+
+    /// Until another session waits for a lock.
+    private func waitForWaiter(_ fixture: QueueFixture) async throws {
+        while try await fixture.integer(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+            == 0
+        {
+            try await Task.sleep(for: .milliseconds(10))
+        }
+    }
+
+    @Test func whatAJobBeingSubmittedWaitsForStays() async throws {
+        try await withQueue { fixture in
+            let first = try await finishOne(fixture)
+            try await withThrowingTaskGroup(of: Int.self) { group in
+                try await fixture.client.transaction { submission in
+                    try await submission.query(
+                        "SELECT deltakv.submit('t', gathers => true, depends_on => ARRAY[$1::bigint])", [first])
+                    group.addTask { try await fixture.queue.tidy(retention: .seconds(3600)) }
+                    try await waitForWaiter(fixture)
+                }
+                #expect(try await group.next() == 0)
+            }
+            let second = try #require(try await fixture.worker().claim(1, lease: .seconds(60)).first)
+            #expect(second.document == "needed")
+        }
+    }
+
+    @Test func nothingWaitsForWhatIsBeingRemoved() async throws {
+        try await withQueue { fixture in
+            let first = try await finishOne(fixture)
+            await withThrowingTaskGroup(of: Void.self) { group in
+                do {
+                    try await fixture.client.transaction { removal in
+                        try await removal.query("SELECT deltakv.tidy('1 hour')")
+                        group.addTask {
+                            try await fixture.client.query(
+                                "SELECT deltakv.submit('t', depends_on => ARRAY[$1::bigint])", [first])
+                        }
+                        try await waitForWaiter(fixture)
+                    }
+                } catch { Issue.record(error) }
+                let error = await #expect(throws: PostgresError.self) { try await group.next() }
+                #expect(error?.sqlState == "22023")
+            }
+            #expect(try await fixture.integer("SELECT count(*) FROM deltakv.jobs") == 0)
+        }
+    }
+
     @Test func aLargeRecordIsSearchedInParts() async throws {
         try await withQueue { fixture in
             try await fixture.client.script(

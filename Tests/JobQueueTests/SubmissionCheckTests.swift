@@ -113,4 +113,27 @@ import Testing
             }
         }
     }
+
+    @Test func whatWasRefusedIsNamedAgain() async throws {
+        try await withQueue { fixture in
+            let jobs = """
+                [{"custom_id": "good"}, {"custom_id": "bad", "options": {"top_p": 0}}, {"custom_id": "late"}]
+                """
+            func submit() async throws -> [String?] {
+                try await fixture.client.query("SELECT * FROM deltakv.submit_many($1::text::jsonb, 't', 'b')", [jobs])
+                    .map {
+                        try $0.get("error_code", as: String?.self)
+                    }
+            }
+            let codes = [nil, "invalid_options", nil]
+            #expect(try await submit() == codes)
+            // What failed later was not wrong when it was submitted.
+            let worker = try await fixture.worker()
+            let late = try #require(
+                try await worker.claim(9, lease: .seconds(60)).first { $0.customID == "late" })
+            _ = try await worker.fail([JobFailure(late.lease, retryable: false)])
+            #expect(try await submit() == codes)
+            #expect(try await fixture.integer("SELECT count(*) FROM deltakv.jobs") == 3)
+        }
+    }
 }
