@@ -3,6 +3,9 @@
 -- What workers call finds each row of deltakv.queue once, by a look-up of its own, and goes back to it by its place (ctid) where
 -- the row is locked already. A join in its stead depends on statistics: taken while the queue was empty, they made every job of
 -- a call be compared with every other, and under an old transaction walks over dead rows of it.
+--
+-- Then come claims that pass over the dead entries of an index once in a while rather than each time, and lock few more rows than
+-- they take; and, last, what was left of submission: records that a new job depends on, and jobs that were refused before.
 
 CREATE OR REPLACE FUNCTION deltakv.promote_due(max_jobs integer) RETURNS integer
 LANGUAGE plpgsql
@@ -566,11 +569,11 @@ BEGIN
 END
 $$;
 
-ALTER TABLE deltakv.tenants DROP COLUMN front_rank, DROP COLUMN front_job_id, DROP COLUMN swept_at, DROP COLUMN sweep_seconds;
-
 -- Whoever removes a record looks for what depends on it, ended or not.
 DROP INDEX deltakv.dependencies_open;
 CREATE INDEX dependencies_on ON deltakv.dependencies (depends_on);
+
+ALTER TABLE deltakv.tenants DROP COLUMN front_rank, DROP COLUMN front_job_id, DROP COLUMN swept_at, DROP COLUMN sweep_seconds;
 
 -- A record that a job being submitted depends on stays: whoever removes it waits for the job, and then sees it.
 DO $$
