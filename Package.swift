@@ -160,7 +160,7 @@ let package = Package(
         .testTarget(name: "DatabaseTests", dependencies: ["Database", "PostgreSQL", "TestSupport"]),
         .testTarget(
             name: "BatchFilesTests",
-            dependencies: ["BatchFiles", "Database", "JobQueue", "PostgreSQL", "TestSupport"]),
+            dependencies: ["BatchFiles", "Database", "JobQueue", "ModelFiles", "PostgreSQL", "TestSupport"]),
         .testTarget(
             name: "JobQueueTests",
             dependencies: [

@@ -2,6 +2,7 @@
 
 import Foundation
 import JobQueue
+import ModelFiles
 
 /// What an import came to.
 public struct ImportReport: Sendable, Hashable, Codable {
@@ -87,7 +88,7 @@ public struct BatchImport: Sendable {
         guard data.contains(where: { !" \t\r".utf8.contains($0) }) else { return nil }
         report.total += 1
         do {
-            return (.object(try RequestLine(data).job), data.count)
+            return (try RequestLine(data).job, data.count)
         } catch {
             var fault = error
             fault.line = number

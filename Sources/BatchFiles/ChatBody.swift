@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import ModelFiles
 
 /// The body of a chat completion request, in the queue's words.
 enum ChatBody {
@@ -14,7 +15,7 @@ enum ChatBody {
     ]
     /// Members that ask for nothing when they have this value.
     private static let harmless: [String: JSONValue] = [
-        "stream": .bool(false), "parallel_tool_calls": .bool(true), "tool_choice": .text("auto"),
+        "stream": .bool(false), "parallel_tool_calls": .bool(true), "tool_choice": .string("auto"),
     ]
 
     static func model(_ value: JSONValue?) throws(LineFault) -> String {
@@ -35,18 +36,20 @@ enum ChatBody {
             let roles = [
                 "system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool",
             ]
-            guard let role = message.members?["role"]?.text.flatMap({ roles[$0] }) else {
+            guard let role = message["role"]?.text.flatMap({ roles[$0] }) else {
                 throw LineFault(
                     "unsupported_value", "a role must be system, developer, user, assistant or tool",
                     param: "\(place).role")
             }
-            let calls = message.members?["tool_calls"]?.elements ?? []
-            guard isText(message.members?["content"]) || !calls.isEmpty else {
+            let calls = message["tool_calls"]?.elements ?? []
+            guard isText(message["content"]) || !calls.isEmpty else {
                 throw LineFault(
                     "unsupported_value", "content must be a text, or a list of parts of the type text",
                     param: "\(place).content")
             }
-            messages.append(.object((message.members ?? [:]).merging(["role": .text(role)]) { $1 }))
+            messages.append(
+                .object(
+                    (message.members ?? []).map { $0.key == "role" ? .init(key: "role", value: .string(role)) : $0 }))
         }
         return messages
     }
@@ -54,22 +57,27 @@ enum ChatBody {
     private static func isText(_ content: JSONValue?) -> Bool {
         if content?.text != nil { return true }
         guard let parts = content?.elements else { return false }
-        return parts.allSatisfy { $0.members?["type"]?.text == "text" && $0.members?["text"]?.text != nil }
+        return parts.allSatisfy { $0["type"]?.text == "text" && $0["text"]?.text != nil }
     }
 
     /// The queue's options for a body.
-    static func options(_ body: [String: JSONValue]) throws(LineFault) -> [String: JSONValue] {
-        var options = body.filter { same.contains($0.key) && $0.value != .null }
-        for (name, value) in body.sorted(by: { $0.key < $1.key })
-        where value != .null && !same.contains(name) && !ignored.contains(name) && harmless[name] != value {
-            throw LineFault(
-                "unsupported_parameter", "'\(name.prefix(100))' is not supported", param: "body.\(name.prefix(100))")
+    static func options(_ body: JSONValue) throws(LineFault) -> [String: JSONValue] {
+        var options: [String: JSONValue] = [:]
+        for member in body.members ?? [] where member.value != .null {
+            let name = member.key
+            if same.contains(name) {
+                options[name] = member.value
+            } else if !ignored.contains(name), harmless[name] != member.value {
+                throw LineFault(
+                    "unsupported_parameter", "'\(name.prefix(100))' is not supported", param: "body.\(name.prefix(100))"
+                )
+            }
         }
         // The newer name goes before the older one.
         if let limit = body["max_completion_tokens"], limit != .null { options["max_tokens"] = limit }
         switch body["stop"] {
         case nil, .null: break
-        case .text(let stop): options["stop"] = .array([.text(stop)])
+        case .string(let stop): options["stop"] = .array([.string(stop)])
         case .some(let stops): options["stop"] = stops
         }
         if body["logprobs"] == .bool(true) {
@@ -81,10 +89,10 @@ enum ChatBody {
 
     private static func schema(_ format: JSONValue?) throws(LineFault) -> JSONValue? {
         guard let format, format != .null else { return nil }
-        switch format.members?["type"]?.text {
+        switch format["type"]?.text {
         case "text": return nil
         case "json_schema":
-            if let schema = format.members?["json_schema"]?.members?["schema"] { return schema }
+            if let schema = format["json_schema"]?["schema"] { return schema }
             fallthrough
         default:
             throw LineFault(

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import ModelFiles
 
 /// A line of an input file, `{"custom_id", "method", "url", "body"}`, as the job that it becomes.
 ///
@@ -15,7 +16,7 @@ struct RequestLine: Equatable {
     /// The submitter's name for the request.
     let customID: String
     /// Members of an element of `deltakv.submit_many`.
-    let job: [String: JSONValue]
+    let job: JSONValue
 
     /// Reads a line.
     ///
@@ -27,31 +28,31 @@ struct RequestLine: Equatable {
         } catch {
             throw LineFault("invalid_json_line", "the line is not valid JSON")
         }
-        guard let request = value.members else { throw LineFault("invalid_json_line", "the line is not a JSON object") }
+        guard value.members != nil else { throw LineFault("invalid_json_line", "the line is not a JSON object") }
         guard !value.holdsNUL else {
             throw LineFault("invalid_request", "a text holds U+0000, which cannot be stored")
         }
-        guard let name = request["custom_id"]?.text, !name.isEmpty, name.utf8.count <= Self.maxCustomIDBytes else {
+        guard let name = value["custom_id"]?.text, !name.isEmpty, name.utf8.count <= Self.maxCustomIDBytes else {
             throw LineFault(
                 "missing_required_parameter", "custom_id must be a text of 1 to \(Self.maxCustomIDBytes) bytes",
                 param: "custom_id")
         }
-        guard request["method"]?.text == "POST" else {
+        guard value["method"]?.text == "POST" else {
             throw LineFault("invalid_method", "method must be \"POST\"", param: "method")
         }
-        guard request["url"]?.text == Self.endpoint else {
+        guard value["url"]?.text == Self.endpoint else {
             throw LineFault("invalid_url", "url must be \"\(Self.endpoint)\"", param: "url")
         }
-        guard let body = request["body"]?.members else {
+        guard let body = value["body"], body.members != nil else {
             throw LineFault("missing_required_parameter", "body must be an object", param: "body")
         }
         let model = try ChatBody.model(body["model"])
         customID = name
-        job = [
-            "custom_id": .text(name), "template": .text("generate"),
+        job = JSONValue([
+            "custom_id": .string(name), "template": .string("generate"),
             "messages": .array(try ChatBody.messages(body["messages"])),
-            "options": .object(try ChatBody.options(body)),
-            "variables": .object(["model": .text(model)]),
-        ]
+            "options": JSONValue(try ChatBody.options(body)),
+            "variables": JSONValue(["model": .string(model)]),
+        ])
     }
 }

@@ -2,6 +2,7 @@
 
 import Foundation
 import JobQueue
+import ModelFiles
 
 /// A line of an output or error file: what became of one request, in the API's shape.
 struct ResultLine: Encodable {
@@ -47,15 +48,15 @@ struct ResultLine: Encodable {
             response = nil
             let code = Self.codes[result.error?.code ?? ""] ?? result.error?.code ?? "batch_cancelled"
             let message = result.error?.message ?? "the request was cancelled before it was completed"
-            error = .object(["code": .text(code), "message": .text(message)])
+            error = JSONValue(["code": .string(code), "message": .string(message)])
             return
         }
         error = nil
-        let usage = JSONValue.object([
-            "prompt_tokens": .integer(Int64(result.promptTokens)),
-            "completion_tokens": .integer(Int64(result.outputTokens)),
-            "total_tokens": .integer(Int64(result.promptTokens + result.outputTokens)),
-            "prompt_tokens_details": .object(["cached_tokens": .integer(Int64(result.cachedTokens))]),
+        let usage = JSONValue([
+            "prompt_tokens": .integer(result.promptTokens),
+            "completion_tokens": .integer(result.outputTokens),
+            "total_tokens": .integer(result.promptTokens + result.outputTokens),
+            "prompt_tokens_details": JSONValue(["cached_tokens": .integer(result.cachedTokens)]),
         ])
         response = Response(
             requestID: "req_\(result.jobID)",
@@ -80,25 +81,27 @@ struct ResultLine: Encodable {
         guard let json = result.choices else {
             return [choice(index: 0, text: output, reason: result.finishReason ?? "stop", logprobs: .null)]
         }
-        let given = try JSONDecoder().decode([[String: JSONValue]].self, from: Data(json.utf8))
+        let given = try JSONDecoder().decode([JSONValue].self, from: Data(json.utf8))
         return given.enumerated().map { place, choice in
             Self.choice(
                 index: place, text: choice["text"]?.text ?? "", reason: choice["finish_reason"]?.text ?? "stop",
-                logprobs: choice["logprobs"]?.elements.map { .object(["content": .array($0.map(token))]) } ?? .null)
+                logprobs: choice["logprobs"]?.elements.map { JSONValue(["content": .array($0.map(token))]) } ?? .null)
         }
     }
 
     private static func choice(index: Int, text: String, reason: String, logprobs: JSONValue) -> JSONValue {
-        .object([
-            "index": .integer(Int64(index)), "finish_reason": .text(reason), "logprobs": logprobs,
-            "message": .object(["role": .text("assistant"), "content": .text(text)]),
+        JSONValue([
+            "index": .integer(index), "finish_reason": .string(reason), "logprobs": logprobs,
+            "message": JSONValue(["role": .string("assistant"), "content": .string(text)]),
         ])
     }
 
     private static func token(_ value: JSONValue) -> JSONValue {
-        var members = (value.members ?? [:]).filter { ["token", "logprob"].contains($0.key) }
-        if let text = members["token"]?.text { members["bytes"] = .array(text.utf8.map { .integer(Int64($0)) }) }
-        if let top = value.members?["top"]?.elements { members["top_logprobs"] = .array(top.map(token)) }
-        return .object(members)
+        var members: [String: JSONValue] = [:]
+        members["token"] = value["token"]
+        members["logprob"] = value["logprob"]
+        members["bytes"] = value["token"]?.text.map { .array($0.utf8.map { .integer(Int($0)) }) }
+        members["top_logprobs"] = value["top"]?.elements.map { .array($0.map(token)) }
+        return JSONValue(members)
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import ModelFiles
 
 /// A JSON schema as text; written as an object or as a text that holds one.
 public struct SchemaText: Sendable, Equatable, Decodable {
@@ -12,13 +13,13 @@ public struct SchemaText: Sendable, Equatable, Decodable {
 
     /// Reads a text, or any other value, which is written out.
     public init(from decoder: any Decoder) throws {
-        let tree = try JSONTree(from: decoder)
-        if case .text(let text) = tree {
+        let value = try JSONValue(from: decoder)
+        if let text = value.text {
             self.text = text
         } else {
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-            text = String(decoding: try encoder.encode(tree), as: UTF8.self)
+            text = String(decoding: try encoder.encode(value), as: UTF8.self)
         }
     }
 }

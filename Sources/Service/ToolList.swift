@@ -12,8 +12,8 @@ public struct ToolList: Sendable, Equatable, Decodable {
     ///
     /// - Throws: ``JobFault`` that says which tool is not as it should be.
     public init(from decoder: any Decoder) throws {
-        let tree = try JSONTree(from: decoder)
-        if case .text(let text) = tree { try self.init(json: text) } else { try self.init(tree.ordered) }
+        let value = try JSONValue(from: decoder)
+        if let text = value.text { try self.init(json: text) } else { try self.init(value.inToolOrder) }
     }
 
     /// Reads a list from a text.
@@ -57,7 +57,7 @@ public struct TemplateSettings: Sendable, Equatable, Decodable {
     ///
     /// - Throws: ``JobFault`` where it is none, or names what the program itself sets.
     public init(from decoder: any Decoder) throws {
-        try self.init(JSONTree(from: decoder).ordered)
+        try self.init(JSONValue(from: decoder).inToolOrder)
     }
 
     /// Reads an object from a text.

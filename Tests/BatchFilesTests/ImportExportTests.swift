@@ -3,6 +3,7 @@
 import Database
 import Foundation
 import JobQueue
+import ModelFiles
 import PostgreSQL
 import TestSupport
 import Testing
@@ -48,9 +49,9 @@ import Testing
         }
     }
 
-    private func objects(_ path: String) throws -> [[String: JSONValue]] {
+    private func objects(_ path: String) throws -> [JSONValue] {
         try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n").map {
-            try JSONDecoder().decode([String: JSONValue].self, from: Data($0.utf8))
+            try JSONDecoder().decode(JSONValue.self, from: Data($0.utf8))
         }
     }
 
@@ -148,26 +149,26 @@ import Testing
         }
     }
 
-    private func checkShapes(outputs: [[String: JSONValue]], errors: [[String: JSONValue]]) throws {
+    private func checkShapes(outputs: [JSONValue], errors: [JSONValue]) throws {
         for line in outputs {
             let id = try #require(line["custom_id"]?.text)
-            let response = try #require(line["response"]?.members)
+            let response = try #require(line["response"])
             #expect(line["error"] == .null && response["status_code"] == .integer(200))
-            let body = try #require(response["body"]?.members)
-            #expect(body["object"] == .text("chat.completion") && body["model"] == .text("m"))
-            let choice = try #require(body["choices"]?.elements?.first?.members)
-            #expect(choice["message"] == .object(["role": .text("assistant"), "content": .text("answer \(id)")]))
-            #expect(choice["finish_reason"] == .text("stop") && choice["index"] == .integer(0))
+            let body = try #require(response["body"])
+            #expect(body["object"] == .string("chat.completion") && body["model"] == .string("m"))
+            let choice = try #require(body["choices"]?.elements?.first)
+            #expect(choice["message"] == JSONValue(["role": .string("assistant"), "content": .string("answer \(id)")]))
+            #expect(choice["finish_reason"] == .string("stop") && choice["index"] == .integer(0))
             #expect(
                 body["usage"]
-                    == .object([
+                    == JSONValue([
                         "prompt_tokens": .integer(12), "completion_tokens": .integer(3), "total_tokens": .integer(15),
-                        "prompt_tokens_details": .object(["cached_tokens": .integer(4)]),
+                        "prompt_tokens_details": JSONValue(["cached_tokens": .integer(4)]),
                     ]))
         }
         for line in errors {
             #expect(line["response"] == .null)
-            let code = line["error"]?.members?["code"]?.text
+            let code = line["error"]?["code"]?.text
             #expect(code == "document_too_long" || code == "invalid_options")
         }
     }
@@ -189,7 +190,7 @@ import Testing
             ).run()
             #expect(state.status == "cancelled" && state.cancelledAt != nil && state.completedAt == nil)
             let codes = try objects("\(folder)/e").map {
-                "\($0["custom_id"]?.text ?? "") \($0["error"]?.members?["code"]?.text ?? "")"
+                "\($0["custom_id"]?.text ?? "") \($0["error"]?["code"]?.text ?? "")"
             }
             #expect(codes == ["cancelled batch_cancelled", "late batch_expired"])
             await #expect(throws: BatchFileError.noBatch("c")) { try await BatchState.find("c", in: queue) }

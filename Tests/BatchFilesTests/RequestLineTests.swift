@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import ModelFiles
 import Testing
 
 @testable import BatchFiles
@@ -27,25 +28,25 @@ import Testing
                  "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}}
                 """))
         #expect(request.customID == "a")
-        #expect(request.job["variables"] == .object(["model": .text("gpt-4o")]))
+        #expect(request.job["variables"] == JSONValue(["model": .string("gpt-4o")]))
         #expect(
             request.job["messages"]
                 == .array([
-                    .object(["role": .text("system"), "content": .text("be brief")]),
-                    .object([
-                        "role": .text("user"),
+                    JSONValue(["role": .string("system"), "content": .string("be brief")]),
+                    JSONValue([
+                        "role": .string("user"),
                         "content": .array([
-                            .object(["type": .text("text"), "text": .text("one ")]),
-                            .object(["type": .text("text"), "text": .text("two")]),
+                            JSONValue(["type": .string("text"), "text": .string("one ")]),
+                            JSONValue(["type": .string("text"), "text": .string("two")]),
                         ]),
                     ]),
                 ]))
         #expect(
             request.job["options"]
-                == .object([
-                    "max_tokens": .integer(7), "temperature": .number(0.5), "stop": .array([.text("END")]),
+                == JSONValue([
+                    "max_tokens": .integer(7), "temperature": .number(0.5), "stop": .array([.string("END")]),
                     "logprobs": .integer(3), "seed": .integer(9_007_199_254_740_993),
-                    "json_schema": .object(["type": .text("object")]),
+                    "json_schema": JSONValue(["type": .string("object")]),
                 ]))
     }
 
