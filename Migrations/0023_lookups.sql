@@ -73,7 +73,7 @@ $$;
 COMMENT ON FUNCTION deltakv.start_jobs(bigint, bigint[], interval, interval, bigint, boolean) IS
     'Starts jobs that the caller has locked, in an earlier statement, in the order given, as far as their bytes fit.';
 
-CREATE OR REPLACE FUNCTION deltakv.complete(
+CREATE OR REPLACE FUNCTION deltakv.complete_2(
     worker_id bigint,
     job_ids bigint[],
     tokens bigint[],
@@ -83,7 +83,11 @@ CREATE OR REPLACE FUNCTION deltakv.complete(
     cached_tokens integer[],
     output_tokens integer[],
     prefill_seconds double precision[],
-    decode_seconds double precision[]
+    decode_seconds double precision[],
+    choices jsonb[] DEFAULT '{}',
+    seconds_saved double precision[] DEFAULT '{}',
+    cache_misses text[] DEFAULT '{}',
+    resumed_tokens integer[] DEFAULT '{}'
 ) RETURNS TABLE (job_id bigint, state deltakv.job_state)
 LANGUAGE plpgsql
 SECURITY DEFINER
@@ -98,11 +102,12 @@ DECLARE
 BEGIN
     WITH results AS MATERIALIZED (
         SELECT DISTINCT ON (r.job_id, r.token) r.* FROM unnest(
-            complete.job_ids, complete.tokens, complete.outputs, complete.finish_reasons, complete.prompt_tokens,
-            complete.cached_tokens, complete.output_tokens, complete.prefill_seconds, complete.decode_seconds
+            complete_2.job_ids, complete_2.tokens, complete_2.outputs, complete_2.finish_reasons, complete_2.prompt_tokens,
+            complete_2.cached_tokens, complete_2.output_tokens, complete_2.prefill_seconds, complete_2.decode_seconds,
+            complete_2.choices, complete_2.seconds_saved, complete_2.cache_misses, complete_2.resumed_tokens
         ) AS r (
             job_id, token, output, finish_reason, prompt_tokens, cached_tokens, output_tokens, prefill_seconds,
-            decode_seconds)
+            decode_seconds, choices, seconds_saved, cache_miss, resumed_tokens)
         ORDER BY r.job_id, r.token
     ), held AS MATERIALIZED (
         SELECT r.*, q.batch_id, q.attempt, q.running_at, q.worker_id
@@ -114,9 +119,11 @@ BEGIN
     ), recorded AS (
         INSERT INTO deltakv.outcomes (
             job_id, batch_id, state, attempts, started_at, completed_at, worker_id, token, prompt_tokens, cached_tokens,
-            output_tokens, prefill_seconds, decode_seconds, finish_reason, output)
+            output_tokens, prefill_seconds, decode_seconds, finish_reason, output, choices, seconds_saved, cache_miss,
+            resumed_tokens)
         SELECT h.job_id, h.batch_id, 'completed', h.attempt, h.running_at, now(), h.worker_id, h.token, h.prompt_tokens,
-            h.cached_tokens, h.output_tokens, h.prefill_seconds, h.decode_seconds, h.finish_reason, h.output
+            h.cached_tokens, h.output_tokens, h.prefill_seconds, h.decode_seconds, h.finish_reason, h.output,
+            h.choices, h.seconds_saved, h.cache_miss, h.resumed_tokens
         FROM held h
     ), logged AS (
         INSERT INTO deltakv.job_events (job_id, worker_id, token, attempt, event)
@@ -125,7 +132,7 @@ BEGIN
     SELECT array_agg(h.job_id) INTO done FROM held h;
 
     RETURN QUERY SELECT * FROM deltakv.answer(
-        complete.worker_id, complete.job_ids, complete.tokens, done,
+        complete_2.worker_id, complete_2.job_ids, complete_2.tokens, done,
         array_fill('completed'::deltakv.job_state, ARRAY[coalesce(cardinality(done), 0)]));
 END
 $$;
