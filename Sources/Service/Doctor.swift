@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Database
+import Compression
 import Foundation
 import Kernels
-import PostgreSQL
+import Logging
+import ModelFiles
 
 /// Looks at everything the program needs and says what it found and what to do.
 public struct Doctor: Sendable {
@@ -42,7 +43,8 @@ public struct Doctor: Sendable {
 
     /// Looks at everything, in the order in which a newcomer would set it up.
     public func examine() async -> [Finding] {
-        [settingsInForce, processor, blas, memory, installation, model, cache, await database(), await schema()]
+        [settingsInForce, processor, blas, memory, installation, model, compressor, cache] + addresses
+            + (await database())
     }
 
     private var settingsInForce: Finding {
@@ -93,11 +95,24 @@ public struct Doctor: Sendable {
     }
 
     private var memory: Finding {
-        let machine = Int(clamping: ProcessInfo.processInfo.physicalMemory)
-        let cache = settings.engine.kvBytes
-        let text = "\(formatByteCount(machine)) in the machine, up to \(formatByteCount(cache)) for keys and values"
-        guard cache < machine / 4 * 3 else {
-            return Finding("memory", .warning, text, advice: "lower kv.memory: the weights need room too")
+        Self.memory(
+            machine: Int(clamping: ProcessInfo.processInfo.physicalMemory), free: MachineFit.availableMemory(),
+            limit: MemoryLimit.current(), keysAndValues: settings.engine.kvBytes)
+    }
+
+    static func memory(machine: Int, free: Int, limit: Int?, keysAndValues: Int) -> Finding {
+        let limited = limit.map { ", of which this process may use \(formatByteCount($0))" } ?? ""
+        let text = """
+            \(formatByteCount(machine)) in the machine\(limited), \(formatByteCount(free)) free now, up to \
+            \(formatByteCount(keysAndValues)) for keys and values
+            """
+        guard keysAndValues < min(machine, limit ?? machine) / 4 * 3 else {
+            return Finding(
+                "memory", .bad, text, advice: "lower kv.memory: weights need room too; 'deltakv doctor --plan' reckons")
+        }
+        guard keysAndValues < min(free, limit ?? free) else {
+            return Finding(
+                "memory", .warning, text, advice: "lower kv.memory, or end what takes the rest, unless that is the daemon")
         }
         return Finding("memory", .good, text)
     }
@@ -128,54 +143,25 @@ public struct Doctor: Sendable {
             return Finding("model", .bad, "\(error)", advice: "run 'deltakv model fetch', or name one with --model")
         }
     }
-}
 
-// The database's part.
-extension Doctor {
-    private func database() async -> Finding {
+    /// What `kv.policy` deltakv codes prompts with, without making it.
+    private var compressor: Finding {
+        guard settings.kvPolicy == .deltakv else { return Finding("compressor", .good, "none needed: kv.policy is full") }
         do {
-            let location = try DatabaseLocation.resolve()
-            if case .privateCluster(let cluster) = location, cluster.status().processID == nil {
-                return Finding(
-                    "PostgreSQL", .bad, "the private server in \(cluster.dataDirectory) is down",
-                    advice: "run 'deltakv db up', or set DATABASE_URL to use your own server")
+            let path = try ModelStore().path(of: settings.model), digest = try ModelFile(path: path).digest()
+            let provider = CompressorProvider(
+                sample: try Installation().calibrationSample, logger: Logger(label: "deltakv.doctor"))
+            let places = provider.places(model: path, digest: digest).read
+            guard let file = places.first(where: FileManager.default.fileExists(atPath:)) else {
+                return Finding("compressor", .good, "none yet, the first daemon makes one: \(places.joined(separator: " or "))")
             }
-            let client = PostgresClient(location.settings, size: 1, patience: .zero)
-            let row = try await client.query("SHOW server_version").onlyRow()
-            let version = try row.get(0, as: String.self)
-            await client.close()
-            let kind = if case .external = location { "your own" } else { "private" }
+            _ = try CompressorFile.load(path: file, forModelDigest: digest)
+            return Finding("compressor", .good, "\(file), made for this model")
+        } catch let error as CompressionError {
             return Finding(
-                "PostgreSQL", .good, "\(kind), version \(version) (\(location.settings))\(freeDisk(location))")
+                "compressor", .warning, "\(error)", advice: "the next daemon that starts makes a new one, or 'deltakv calibrate'")
         } catch {
-            return Finding("PostgreSQL", .bad, "\(error)", advice: "run 'deltakv db up', or correct DATABASE_URL")
+            return Finding("compressor", .bad, "not looked at: \(error)", advice: "see to the model first")
         }
-    }
-
-    private func schema() async -> Finding {
-        do {
-            let location = try DatabaseLocation.resolve()
-            if case .privateCluster(let cluster) = location, cluster.status().processID == nil {
-                return Finding("schema", .warning, "not looked at: the server is down")
-            }
-            let migrations = try await Migrator(directory: Installation().migrations).status(location.settings)
-            let pending = migrations.filter { $0.appliedAt == nil }.map(\.name)
-            guard pending.isEmpty else {
-                return Finding(
-                    "schema", .bad, "to be applied: \(pending.joined(separator: ", "))",
-                    advice: "run 'deltakv db migrate'")
-            }
-            return Finding("schema", .good, "up to date, \(migrations.count) migrations")
-        } catch {
-            return Finding("schema", .bad, "\(error)", advice: "run 'deltakv db migrate'")
-        }
-    }
-
-    private func freeDisk(_ location: DatabaseLocation) -> String {
-        guard case .privateCluster(let cluster) = location,
-            let values = try? FileManager.default.attributesOfFileSystem(forPath: cluster.dataDirectory),
-            let free = values[.systemFreeSize] as? Int
-        else { return "" }
-        return ", \(formatByteCount(free)) free on its disk"
     }
 }
