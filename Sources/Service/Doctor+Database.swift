@@ -30,7 +30,8 @@ extension Doctor {
             if schema.status != .bad { findings.append(try await rights(client)) }
             if schema.status == .good { findings.append(try await queue(client)) }
         } catch {
-            findings.append(Finding("PostgreSQL", .bad, "\(error)", advice: "run 'deltakv db up', or correct DATABASE_URL"))
+            findings.append(
+                Finding("PostgreSQL", .bad, "\(error)", advice: "run 'deltakv db up', or correct DATABASE_URL"))
             if findings.count == 1 { findings.append(notLookedAt) }
         }
         await client.close()
@@ -55,7 +56,8 @@ extension Doctor {
         ).onlyRow()
         let here = Date().timeIntervalSince1970
         let kind = if case .external = location { "your own" } else { "private" }
-        let text = "\(kind), version \(try row.get("version", as: String.self)) (\(location.settings))\(freeDisk(location))"
+        let text =
+            "\(kind), version \(try row.get("version", as: String.self)) (\(location.settings))\(freeDisk(location))"
         var server = Finding("PostgreSQL", .good, text)
         if try row.get("number", as: Int.self) < 150_000 {
             server = Finding("PostgreSQL", .bad, text, advice: "upgrade it to 15 or later")
@@ -128,7 +130,7 @@ extension Doctor {
     private func queue(_ client: PostgresClient) async throws -> Finding {
         do {
             let row = try await client.query(
-                "SELECT available, running, oldest_seconds FROM deltakv.dashboard_queue"
+                "SELECT available::bigint, running::bigint, oldest_seconds FROM deltakv.dashboard_queue"
             ).onlyRow()
             return Self.queue(
                 waiting: try row.get("available"), running: try row.get("running"),

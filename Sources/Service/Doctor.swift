@@ -112,7 +112,8 @@ public struct Doctor: Sendable {
         }
         guard keysAndValues < min(free, limit ?? free) else {
             return Finding(
-                "memory", .warning, text, advice: "lower kv.memory, or end what takes the rest, unless that is the daemon")
+                "memory", .warning, text,
+                advice: "lower kv.memory, or end what takes the rest, unless that is the daemon")
         }
         return Finding("memory", .good, text)
     }
@@ -146,20 +147,24 @@ public struct Doctor: Sendable {
 
     /// What `kv.policy` deltakv codes prompts with, without making it.
     private var compressor: Finding {
-        guard settings.kvPolicy == .deltakv else { return Finding("compressor", .good, "none needed: kv.policy is full") }
+        guard settings.kvPolicy == .deltakv else {
+            return Finding("compressor", .good, "none needed: kv.policy is full")
+        }
         do {
             let path = try ModelStore().path(of: settings.model), digest = try ModelFile(path: path).digest()
             let provider = CompressorProvider(
                 sample: try Installation().calibrationSample, logger: Logger(label: "deltakv.doctor"))
             let places = provider.places(model: path, digest: digest).read
             guard let file = places.first(where: FileManager.default.fileExists(atPath:)) else {
-                return Finding("compressor", .good, "none yet, the first daemon makes one: \(places.joined(separator: " or "))")
+                return Finding(
+                    "compressor", .good, "none yet, the first daemon makes one: \(places.joined(separator: " or "))")
             }
             _ = try CompressorFile.load(path: file, forModelDigest: digest)
             return Finding("compressor", .good, "\(file), made for this model")
         } catch let error as CompressionError {
             return Finding(
-                "compressor", .warning, "\(error)", advice: "the next daemon that starts makes a new one, or 'deltakv calibrate'")
+                "compressor", .warning, "\(error)",
+                advice: "the next daemon that starts makes a new one, or 'deltakv calibrate'")
         } catch {
             return Finding("compressor", .bad, "not looked at: \(error)", advice: "see to the model first")
         }

@@ -25,7 +25,8 @@ import Testing
             try await here.report(idle)
             #expect(try await fixture.integer("SELECT count(*) FROM deltakv.worker_samples") == 51)
             try await fixture.client.script(
-                "UPDATE deltakv.worker_samples SET sampled_at = now() - interval '5 hours' WHERE worker_id = \(here.id)")
+                "UPDATE deltakv.worker_samples SET sampled_at = now() - interval '5 hours' WHERE worker_id = \(here.id)"
+            )
             try await here.report(idle)
             let left = try await fixture.client.query("SELECT DISTINCT worker_id FROM deltakv.worker_samples")
             #expect(try left.map { try $0.get(0, as: Int64.self) } == [here.id])

@@ -34,10 +34,14 @@ network_remove() {
     ip link delete "$network_bridge" || true
 }
 
-# clock_of INDEX: words in front of a command that is to live in another time: the first daemon an hour ahead, the second an hour behind.
+# clock_of INDEX: sets clock_words, which go in front of a command that is to live in another time: the first daemon an hour ahead, the
+# second an hour behind. Debian's 'faketime' would stay in between and catch our signals, so its library is loaded without it.
+# FAKETIME_SHARED keeps that from changing the environment, behind which Swift looks for the program's arguments.
 clock_of() {
     local shifts=(+1h -1h)
-    [ -z "${shifts[$1]:-}" ] || echo "env LD_PRELOAD=$clock_library FAKETIME=${shifts[$1]} FAKETIME_DONT_FAKE_MONOTONIC=1"
+    clock_words=()
+    [ -z "${shifts[$1]:-}" ] || clock_words=(env "LD_PRELOAD=$clock_library" "FAKETIME=${shifts[$1]}" FAKETIME_DONT_FAKE_MONOTONIC=1
+        "FAKETIME_SHARED=/none /none")
 }
 clock_prepare() {
     install_packages faketime
