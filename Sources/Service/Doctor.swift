@@ -106,9 +106,11 @@ public struct Doctor: Sendable {
             \(formatByteCount(machine)) in the machine\(limited), \(formatByteCount(free)) free now, up to \
             \(formatByteCount(keysAndValues)) for keys and values
             """
-        guard keysAndValues < min(machine, limit ?? machine) / 4 * 3 else {
+        let most = min(machine, limit ?? machine)
+        guard keysAndValues < most / 4 * 3 else {
             return Finding(
-                "memory", .bad, text, advice: "lower kv.memory: weights need room too; 'deltakv doctor --plan' reckons")
+                "memory", keysAndValues < most ? .warning : .bad, text,
+                advice: "lower kv.memory: weights need room too; 'deltakv doctor --plan' reckons")
         }
         guard keysAndValues < min(free, limit ?? free) else {
             return Finding(

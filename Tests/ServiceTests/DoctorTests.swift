@@ -18,8 +18,9 @@ import Testing
             ).status
         }
         #expect(status(free: 60, limit: nil, asked: 16) == .good)
-        #expect(status(free: 60, limit: nil, asked: 50) == .bad)
-        #expect(status(free: 60, limit: 20, asked: 16) == .bad)
+        #expect(status(free: 60, limit: nil, asked: 50) == .warning)
+        #expect(status(free: 60, limit: 20, asked: 16) == .warning)
+        #expect(status(free: 60, limit: 20, asked: 20) == .bad)
         #expect(status(free: 10, limit: nil, asked: 16) == .warning)
     }
 
