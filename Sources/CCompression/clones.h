@@ -10,4 +10,7 @@
 #define CLONED
 #endif
 
+/// For what these functions call and should be compiled with.
+#define INLINED static inline __attribute__((always_inline))
+
 #endif

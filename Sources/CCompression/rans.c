@@ -5,9 +5,22 @@
 #include <string.h>
 
 #include "CCompression.h"
+#include "clones.h"
+#include "fine.h"
 
 static const uint32_t lowest_state = 1u << 16;
 enum { payload_bits = 16, gain_bits = 3, escape_bits = 16, probability_mask = (1 << DKV_PROBABILITY_BITS) - 1 };
+
+static dkv_symbol symbol_of(uint32_t frequency, uint32_t start) {
+    const uint32_t total = 1u << DKV_PROBABILITY_BITS;
+    // For 1 the quotient comes out one too low.
+    return (dkv_symbol){
+        .reciprocal = frequency == 1 ? UINT64_MAX : UINT64_MAX / frequency + 1,
+        .limit = (uint32_t)(((uint64_t)frequency << (32 - DKV_PROBABILITY_BITS)) - 1),
+        .bias = (uint16_t)(frequency == 1 ? start + total - 1 : start),
+        .complement = (uint16_t)(total - frequency),
+    };
+}
 
 bool dkv_tables_fill(dkv_tables *tables, const uint16_t *frequencies) {
     for (size_t c = 0; c < DKV_CLASSES; c++) {
@@ -16,14 +29,17 @@ bool dkv_tables_fill(dkv_tables *tables, const uint16_t *frequencies) {
             const uint32_t frequency = frequencies[c * DKV_SYMBOLS + s];
             const bool needed = s == 0 || s == DKV_ESCAPE;
             if ((frequency == 0 && needed) || start + frequency > 1u << DKV_PROBABILITY_BITS) return false;
-            const uint64_t half = 1ull << 63;
-            tables->encode[c][s] = (dkv_symbol){frequency ? half / frequency + 1 : 0, frequency, start};
+            const dkv_symbol symbol = frequency ? symbol_of(frequency, start) : (dkv_symbol){0};
+            if (s == DKV_ESCAPE) tables->escape[c] = symbol;
+            tables->encode[c][s] = s == DKV_ESCAPE ? (dkv_symbol){0} : symbol;
             for (uint32_t i = 0; i < frequency; i++) {
                 tables->decode[c][start + i] = (uint32_t)s | frequency << 6 | i << 18;
             }
             start += frequency;
         }
         if (start != 1u << DKV_PROBABILITY_BITS) return false;
+        // A column that is not coded is zero and leaves the state alone.
+        for (uint32_t i = 0; c == 0 && i < start; i++) tables->decode[c][i] = start << 6 | i << 18;
     }
     return true;
 }
@@ -52,8 +68,8 @@ unsigned dkv_pair_bits(size_t candidates) {
     return bits;
 }
 
-static inline size_t class_of(const dkv_mode *mode, size_t column, int shift) {
-    const int wanted = mode->classes[column] + shift;
+INLINED size_t class_of(uint8_t class, int shift) {
+    const int wanted = class + shift;
     return (size_t)(wanted < 1 ? 1 : wanted >= DKV_CLASSES ? DKV_CLASSES - 1 : wanted);
 }
 
@@ -64,25 +80,26 @@ typedef struct writer {
     uint8_t *at;             // bytes are written downwards
 } writer;
 
-static inline void put_word(writer *w) {
-    w->at -= 2;
-    w->at[0] = (uint8_t)w->state;
-    w->at[1] = (uint8_t)(w->state >> 8);
-    w->state >>= 16;
+/// Writes a word if the state has no room, without a branch: nobody could foretell it.
+INLINED void make_room(writer *w, bool full) {
+    const uint16_t word = (uint16_t)w->state;
+    memcpy(w->at - 2, &word, 2);
+    w->at -= full ? 2 : 0;
+    w->state = full ? w->state >> 16 : w->state;
 }
 
-static inline void put_bits(writer *w, uint32_t value, unsigned bits) {
-    if (w->state >= (uint64_t)1 << (32 - bits)) put_word(w);
+INLINED void put_bits(writer *w, uint32_t value, unsigned bits) {
+    make_room(w, w->state >= (uint64_t)1 << (32 - bits));
     w->state = w->state << bits | value;
 }
 
-static inline void put_symbol(writer *w, const dkv_symbol *s) {
-    if (w->state >= (uint64_t)s->frequency << (32 - DKV_PROBABILITY_BITS)) put_word(w);
-    const uint32_t whole = (uint32_t)(((unsigned __int128)w->state * s->reciprocal) >> 63);
-    w->state = (whole << DKV_PROBABILITY_BITS) + (w->state - whole * s->frequency) + s->start;
+INLINED void put_symbol(writer *w, const dkv_symbol *s) {
+    make_room(w, w->state > s->limit);
+    const uint32_t whole = (uint32_t)(((unsigned __int128)w->state * s->reciprocal) >> 64);
+    w->state += s->bias + whole * s->complement;
 }
 
-static unsigned gain_of(const dkv_mode *mode, size_t columns, const int16_t *values) {
+INLINED unsigned gain_of(const dkv_mode *mode, size_t columns, const int16_t *values) {
     uint32_t sum = 0;
     for (size_t i = 0; i < columns; i++) sum += (uint32_t)(values[i] < 0 ? -values[i] : values[i]);
     unsigned gain = 0;
@@ -90,116 +107,149 @@ static unsigned gain_of(const dkv_mode *mode, size_t columns, const int16_t *val
     return gain;
 }
 
-size_t dkv_row_encode(const dkv_tables *tables, const dkv_mode *mode, size_t columns, const int16_t *values,
-                      uint32_t pair, unsigned pair_bits, uint8_t *end) {
-    writer w = {lowest_state + (pair & 0xffff), end};
-    const unsigned gain = gain_of(mode, columns, values);
+/// Places of values' symbols in the tables of their classes.
+INLINED void symbols_of(const dkv_mode *mode, size_t columns, const int16_t *restrict values, int shift,
+                        uint16_t *restrict places) {
+    const uint8_t *restrict classes = mode->classes;
+    for (size_t i = 0; i < columns; i++) {
+        const int value = values[i], magnitude = value < 0 ? -value : value;
+        const int symbol = magnitude > DKV_HALF_ALPHABET ? DKV_ESCAPE : value > 0 ? 2 * value - 1 : -2 * value;
+        places[i] = (uint16_t)(class_of(classes[i], shift) * DKV_SYMBOLS + (size_t)symbol);
+    }
+}
+
+INLINED void put_escaped(writer *w, const dkv_tables *tables, size_t place, int16_t value) {
+    put_bits(w, (uint16_t)value, escape_bits);
+    put_symbol(w, &tables->escape[place / DKV_SYMBOLS]);
+}
+
+INLINED void encode(const dkv_tables *tables, const dkv_mode *mode, size_t columns,
+                                                         dkv_plain_row *rows, const size_t count) {
+    writer w[DKV_ROWS_AT_ONCE];
+    unsigned gain[DKV_ROWS_AT_ONCE];
+    uint16_t places[DKV_ROWS_AT_ONCE][columns];
+    for (size_t k = 0; k < count; k++) {
+        w[k] = (writer){lowest_state + (rows[k].pair & 0xffff), rows[k].end};
+        gain[k] = gain_of(mode, columns, rows[k].values);
+        symbols_of(mode, columns, rows[k].values, (int)gain[k] - DKV_GAIN_ZERO, places[k]);
+    }
+    const dkv_symbol *symbols = &tables->encode[0][0];
     for (size_t i = columns; i-- > 0;) {
         if (mode->classes[i] == 0) continue;
-        const dkv_symbol *symbols = tables->encode[class_of(mode, i, (int)gain - DKV_GAIN_ZERO)];
-        const int value = values[i], magnitude = value < 0 ? -value : value;
-        const size_t symbol = magnitude > DKV_HALF_ALPHABET ? DKV_ESCAPE : (size_t)(value > 0 ? 2 * value - 1 : -2 * value);
-        if (symbol != DKV_ESCAPE && symbols[symbol].frequency > 0) {
-            put_symbol(&w, &symbols[symbol]);
-        } else {
-            put_bits(&w, (uint16_t)value, escape_bits);
-            put_symbol(&w, &symbols[DKV_ESCAPE]);
+        _Pragma("clang loop unroll(full)") for (size_t k = 0; k < count; k++) {
+            const dkv_symbol *symbol = &symbols[places[k][i]];
+            if (__builtin_expect(symbol->limit > 0, 1)) put_symbol(&w[k], symbol);
+            else put_escaped(&w[k], tables, places[k][i], rows[k].values[i]);
         }
     }
-    put_bits(&w, gain, gain_bits);
-    if (pair_bits > payload_bits) put_bits(&w, pair >> payload_bits, pair_bits - payload_bits);
-    const size_t state_bytes = w.state < 1u << 24 ? 3 : 4;
-    w.at -= state_bytes;
-    memcpy(w.at, &w.state, state_bytes);
-    return (size_t)(end - w.at);
+    for (size_t k = 0; k < count; k++) {
+        put_bits(&w[k], gain[k], gain_bits);
+        const unsigned bits = rows[k].pair_bits;
+        if (bits > payload_bits) put_bits(&w[k], rows[k].pair >> payload_bits, bits - payload_bits);
+        const size_t state_bytes = w[k].state < 1u << 24 ? 3 : 4;
+        w[k].at -= state_bytes;
+        memcpy(w[k].at, &w[k].state, state_bytes);
+        rows[k].length = (size_t)(rows[k].end - w[k].at);
+    }
+}
+
+CLONED void dkv_rows_encode(const dkv_tables *tables, const dkv_mode *mode, size_t columns, dkv_plain_row *rows,
+                            size_t count) {
+    if (count == DKV_ROWS_AT_ONCE) {
+        encode(tables, mode, columns, rows, DKV_ROWS_AT_ONCE);
+        return;
+    }
+    for (size_t k = 0; k < count; k++) encode(tables, mode, columns, rows + k, 1);
 }
 
 // ---- Decoder --------------------------------------------------------------------------------------------------------
 
+/// Reads a copy of a row's bytes that is long enough for any symbols, so that only the end tells whether they were a row.
 typedef struct reader {
     uint32_t state;
-    const uint8_t *bytes;
-    size_t at, last;         // the next word, and the last place where one may begin
+    const uint8_t *at;       // the next word
 } reader;
 
-/// Takes a word if the state is low, without a branch: nobody could foretell it. Beyond the last word some other word is taken,
-/// and `at` tells in the end.
-static inline void refill(reader *r) {
-    const size_t from = r->at < r->last ? r->at : r->last;
-    const uint32_t word = r->bytes[from] | (uint32_t)r->bytes[from + 1] << 8;
+/// Takes a word if the state is low, without a branch: nobody could foretell it.
+INLINED void refill(reader *r) {
+    uint16_t word;
+    memcpy(&word, r->at, 2);
     const bool low = r->state < lowest_state;
-    r->state = low ? r->state << 16 | word : r->state;
     r->at += low ? 2 : 0;
+    r->state = low ? r->state << 16 | word : r->state;
 }
 
-static inline uint32_t take_bits(reader *r, unsigned bits) {
+INLINED uint32_t take_bits(reader *r, unsigned bits) {
     const uint32_t value = r->state & (uint32_t)((1ull << bits) - 1);
     r->state >>= bits;
     refill(r);
     return value;
 }
 
-static inline uint32_t take_symbol(reader *r, const uint32_t *slots) {
-    const uint32_t slot = slots[r->state & probability_mask];
-    r->state = (slot >> 6 & 0xfff) * (r->state >> DKV_PROBABILITY_BITS) + (slot >> 18);
+INLINED uint32_t take_symbol(reader *r, const uint32_t *slots) {
+    const uint32_t entry = slots[r->state & probability_mask];
+    r->state = (entry >> 6 & 0xfff) * (r->state >> DKV_PROBABILITY_BITS) + (entry >> 18);
     refill(r);
-    return slot & (DKV_SYMBOLS - 1);
+    return entry & (DKV_SYMBOLS - 1);
 }
 
-static inline int16_t fine_of(const dkv_mode *mode, size_t column, int magnitude, bool negative) {
-    int fine = magnitude * mode->step + mode->shifts[2 * column + (magnitude > 1)];
-    fine = fine > DKV_FINE_LIMIT * 2 ? DKV_FINE_LIMIT * 2 : fine;
-    fine = magnitude > 0 ? fine : 0;
-    return (int16_t)(negative ? -fine : fine);
-}
-
-static bool begin(dkv_coded_row *row, reader *r, uint32_t *high, int *shift) {
-    if (row->length < 3) return false;
+/// Copies a row that may be one; of anything else, one of zeros, so that rows beside it go on.
+INLINED bool begin(const dkv_coded_row *row, size_t limit, uint8_t *copy, reader *r) {
+    static const uint8_t nothing[4] = {0, 0, 1, 0};
     const size_t state_bytes = row->length % 2 == 0 ? 4 : 3;
-    *r = (reader){0, row->bytes, state_bytes, row->length - 2};
-    memcpy(&r->state, row->bytes, state_bytes);
-    if (r->state < lowest_state) return false;
-    *high = row->pair_bits > payload_bits ? take_bits(r, row->pair_bits - payload_bits) : 0;
-    *shift = (int)take_bits(r, gain_bits) - DKV_GAIN_ZERO;
-    return true;
+    bool sound = row->length >= 3 && row->length <= limit;
+    *r = (reader){0, copy + state_bytes};
+    if (sound) {
+        memcpy(copy, row->bytes, row->length);
+        memcpy(&r->state, copy, state_bytes);
+        sound = r->state >= lowest_state;
+    }
+    if (!sound) memcpy(&r->state, nothing, sizeof nothing);
+    return sound;
 }
 
-static inline __attribute__((always_inline)) void decode(const dkv_tables *tables, size_t columns,
-                                                         dkv_coded_row *rows, const size_t count) {
+/// From symbols to fine units; `values` holds those that escaped.
+INLINED void refine(const dkv_mode *mode, const uint8_t *restrict symbols, int16_t *restrict values, size_t columns) {
+    const int8_t *restrict shifts = mode->shifts;
+    const int step = mode->step;
+    for (size_t i = 0; i < columns; i++) {
+        const int symbol = symbols[i], half = (symbol + 1) / 2, escaped = values[i];
+        const int value = symbol == DKV_ESCAPE ? escaped : symbol % 2 ? half : -half;
+        values[i] = (int16_t)dkv_fine(value, step, shifts[2 * i], shifts[2 * i + 1]);
+    }
+}
+
+INLINED void decode(const dkv_tables *tables, size_t columns, dkv_coded_row *rows, const size_t count) {
+    const size_t limit = dkv_row_limit(columns);
     reader r[DKV_ROWS_AT_ONCE];
     uint32_t high[DKV_ROWS_AT_ONCE];
-    int shift[DKV_ROWS_AT_ONCE];
-    // What is no row is read as one of zeros, so that the others go on.
-    static const uint8_t nothing[4] = {0, 0, 1, 0};
+    uint8_t copies[DKV_ROWS_AT_ONCE][2 * limit], classes[DKV_ROWS_AT_ONCE][columns];
+    uint8_t symbols[DKV_ROWS_AT_ONCE][columns];
     for (size_t k = 0; k < count; k++) {
-        rows[k].sound = begin(&rows[k], &r[k], &high[k], &shift[k]);
-        if (!rows[k].sound) r[k] = (reader){lowest_state, nothing, 0, 2}, shift[k] = 0, high[k] = 0;
+        rows[k].sound = begin(&rows[k], limit, copies[k], &r[k]);
+        high[k] = rows[k].pair_bits > payload_bits ? take_bits(&r[k], rows[k].pair_bits - payload_bits) : 0;
+        const int shift = (int)take_bits(&r[k], gain_bits) - DKV_GAIN_ZERO;
+        const uint8_t *restrict own = rows[k].mode->classes;
+        uint8_t *restrict to = classes[k];
+        for (size_t i = 0; i < columns; i++) to[i] = own[i] ? (uint8_t)class_of(own[i], shift) : 0;
     }
     for (size_t i = 0; i < columns; i++) {
         _Pragma("clang loop unroll(full)") for (size_t k = 0; k < count; k++) {
-            const dkv_mode *mode = rows[k].mode;
-            if (mode->classes[i] == 0) {
-                rows[k].residual[i] = 0;
-                continue;
-            }
-            const uint32_t symbol = take_symbol(&r[k], tables->decode[class_of(mode, i, shift[k])]);
-            int magnitude = (int)(symbol + 1) / 2;
-            bool negative = symbol % 2 == 0;
+            const uint32_t symbol = take_symbol(&r[k], tables->decode[classes[k][i]]);
+            symbols[k][i] = (uint8_t)symbol;
             if (__builtin_expect(symbol == DKV_ESCAPE, 0)) {
-                const int raw = (int16_t)take_bits(&r[k], escape_bits);
-                negative = raw < 0;
-                magnitude = negative ? -raw : raw;
+                rows[k].residual[i] = (int16_t)take_bits(&r[k], escape_bits);
             }
-            rows[k].residual[i] = fine_of(mode, i, magnitude, negative);
         }
     }
     for (size_t k = 0; k < count; k++) {
+        refine(rows[k].mode, symbols[k], rows[k].residual, columns);
         rows[k].pair = high[k] << payload_bits | (r[k].state - lowest_state);
-        rows[k].sound = rows[k].sound && r[k].at == rows[k].length && r[k].state < lowest_state << 1;
+        rows[k].sound = rows[k].sound && r[k].at == copies[k] + rows[k].length && r[k].state < lowest_state << 1;
     }
 }
 
-void dkv_rows_decode(const dkv_tables *tables, size_t columns, dkv_coded_row *rows, size_t count) {
+CLONED void dkv_rows_decode(const dkv_tables *tables, size_t columns, dkv_coded_row *rows, size_t count) {
     if (count == DKV_ROWS_AT_ONCE) {
         decode(tables, columns, rows, DKV_ROWS_AT_ONCE);
         return;

@@ -513,10 +513,19 @@ static void attend(const dkv_attention *a, const dkv_attention_unit *u, float *s
     }
 }
 
-static void store(char *head, size_t slot, size_t d, const float *key, const float *value) {
+INLINE void store_head(char *head, size_t slot, size_t d, const float *key, const float *value) {
     int8_t key_codes[DKV_MAX_HEAD_DIMENSION], value_codes[DKV_MAX_HEAD_DIMENSION];
     float spread[DKV_MAX_HEAD_DIMENSION];
     int8_spread(key, 1, d, spread);
     const float key_scale = v_quantize(spread, d, key_codes), value_scale = v_quantize(value, d, value_codes);
     int8_place(int8_head_at(head, d), slot, d, key_codes, key_scale, value_codes, value_scale);
+}
+
+/// With loops of known length for the usual heads.
+static void store(char *head, size_t slot, size_t d, const float *key, const float *value) {
+    switch (d) {
+        case 64: store_head(head, slot, 64, key, value); break;
+        case 128: store_head(head, slot, 128, key, value); break;
+        default: store_head(head, slot, d, key, value);
+    }
 }

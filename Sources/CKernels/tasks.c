@@ -79,3 +79,13 @@ void dkv_store_task(void *context, size_t index, size_t worker) {
         for (size_t h = 0; h < s->shape.kv_heads; h++) store_head(s, &s->slots[r], h, k + h * d, v + h * d);
     }
 }
+
+size_t dkv_store_layers_count(const dkv_store_layers *layers) {
+    return layers->count > 0 ? layers->count * dkv_store_count(layers->stores) : 0;
+}
+
+void dkv_store_layers_task(void *context, size_t index, size_t worker) {
+    const dkv_store_layers *layers = context;
+    const size_t tasks = dkv_store_count(layers->stores);
+    dkv_store_task((void *)&layers->stores[index / tasks], index % tasks, worker);
+}

@@ -9,11 +9,11 @@ public final class CodecWorkspace {
     /// Rows that are worked on at once; longer inputs go in pieces, with the same result.
     let maxRows: Int
     let columns: Int
-    let quantized: QuantizedActivations
     let instructions: dkv_codec_isa
-    private let memory: ReservedMemory
+    private let lists: ReservedMemory
+    private var rowMemory: ReservedMemory
     private var scratchMemory: ReservedMemory
-    private let rowLimit: Int
+    private var layers = 0
 
     /// Room for rows of `columns` elements.
     ///
@@ -25,76 +25,67 @@ public final class CodecWorkspace {
         self.maxRows = maxRows
         instructions = dkv_codec_best(
             compute.instructionSet == .avx512 ? 2 : compute.instructionSet == .avx2 ? 1 : 0)
-        rowLimit = dkv_row_limit(columns)
-        do {
-            quantized = try QuantizedActivations(maxRows: maxRows, maxColumns: LayerParameters.mostSources * columns)
-            memory = try ReservedMemory(count: maxRows * (20 * columns + rowLimit + columns + 2 + 4) + 64)
-            scratchMemory = try ReservedMemory(count: 4)
-        } catch let error as KernelError {
-            throw .kernel(error)
-        } catch QuantizedError.kernel(let error) {
-            throw .kernel(error)
-        } catch {
-            preconditionFailure("the shape was checked: \(error)")
+        lists = try CompressionError.reserve(8 * maxRows)
+        rowMemory = try CompressionError.reserve(1)
+        scratchMemory = try CompressionError.reserve(1)
+    }
+
+    // MARK: Rows
+
+    /// [maxRows] rows that a run works on.
+    var list: UnsafeMutablePointer<UInt32> { lists.base.assumingMemoryBound(to: UInt32.self) }
+    /// [maxRows] positions of these rows.
+    var positions: UnsafeMutablePointer<UInt32> { list + maxRows }
+
+    /// Lists some of the rows, and says how many.
+    func listRows(_ rows: Range<Int>, where isWanted: (Int) -> Bool) -> Int {
+        var count = 0
+        for row in rows where isWanted(row) {
+            list[count] = UInt32(row)
+            count += 1
         }
+        return count
     }
 
-    /// [maxRows][columns], centred rows.
-    func centred(_ rows: Int) -> Matrix { Matrix(memory.floats(), rows: rows, columns: columns) }
-
-    /// [maxRows][count], coefficients.
-    func coefficients(_ rows: Int, _ count: Int) -> Matrix {
-        Matrix(memory.floats(at: 4 * maxRows * columns), rows: rows, columns: count)
+    /// Rows of a task such that the thread with most of them has few: kernels take eight at once.
+    func block(_ count: Int) -> Int {
+        func longest(_ block: Int) -> Int {
+            let tasks = (count + block - 1) / block, threads = compute.pool.threads
+            return (tasks + threads - 1) / threads * block
+        }
+        let blocks = stride(from: Int(DKV_BLOCK_ROWS), to: 0, by: -Int(DKV_SEARCH_ROWS))
+        return blocks.min { longest($0) < longest($1) } ?? 1
     }
 
-    /// [maxRows][columns], rows as predicted from other layers.
-    func predicted(_ rows: Int) -> Matrix {
-        Matrix(memory.floats(at: 8 * maxRows * columns), rows: rows, columns: columns)
+    // MARK: Coded rows
+
+    private var codedBytes: Int { maxRows * dkv_row_limit(columns) }
+    private var layerBytes: Int { codedBytes + 2 * maxRows + 2 * maxRows * columns }
+
+    /// Makes room for the coded rows of layers.
+    func reserve(layers wanted: Int) throws(CompressionError) {
+        guard wanted > layers else { return }
+        rowMemory = try CompressionError.reserve(wanted * layerBytes)
+        layers = wanted
     }
 
-    /// [maxRows][sources · columns], centred rows of other layers side by side.
-    func sources(_ rows: Int, _ sources: Int) -> Matrix {
-        Matrix(memory.floats(at: 12 * maxRows * columns), rows: rows, columns: sources * columns)
-    }
-
-    private var afterFloats: UnsafeMutableRawPointer { memory.base + 20 * maxRows * columns }
-    /// [maxRows] positions or rows.
-    var list: UnsafeMutablePointer<UInt32> { afterFloats.assumingMemoryBound(to: UInt32.self) }
-    /// [maxRows]
-    var lengths: UnsafeMutablePointer<UInt16> { (afterFloats + 4 * maxRows).assumingMemoryBound(to: UInt16.self) }
     /// [maxRows][row limit of the coefficients], coded rows, each at the end of its place.
-    var coded: UnsafeMutablePointer<UInt8> { (afterFloats + 6 * maxRows).assumingMemoryBound(to: UInt8.self) }
-    /// [maxRows][columns], references as candidates.
-    var decoded: UnsafeMutablePointer<Int8> {
-        (afterFloats + (6 + rowLimit) * maxRows).assumingMemoryBound(to: Int8.self)
+    func coded(_ layer: Int) -> UnsafeMutablePointer<UInt8> {
+        (rowMemory.base + layer * layerBytes).assumingMemoryBound(to: UInt8.self)
     }
 
-    /// Does something with each of some rows, on all threads.
-    func forEachRow(_ rows: Int, _ body: (Int) -> Void) {
-        let piece = 32
-        // Each row is one thread's, and all are done when this returns.
-        withoutActuallyEscaping(body) { body in
-            nonisolated(unsafe) let body = body
-            compute.pool.run(count: (rows + piece - 1) / piece) { index in
-                for row in index * piece..<min(rows, (index + 1) * piece) { body(row) }
-            }
-        }
+    /// [maxRows]
+    func lengths(_ layer: Int) -> UnsafeMutablePointer<UInt16> {
+        (rowMemory.base + layer * layerBytes + codedBytes).assumingMemoryBound(to: UInt16.self)
     }
 
-    /// A row that was coded from a number of coefficients.
-    func codedRow(_ row: Int, coefficients: Int) -> UnsafeBufferPointer<UInt8> {
-        let end = coded + (row + 1) * dkv_row_limit(coefficients)
-        return UnsafeBufferPointer(start: end - Int(lengths[row]), count: Int(lengths[row]))
-    }
+    /// [maxRows][columns], the rows among a sequence's first ones in half precision.
+    func sinks(_ layer: Int) -> UnsafeMutablePointer<UInt16> { lengths(layer) + maxRows }
 
     /// Room for every worker.
-    func scratch(perWorker count: Int) throws(CompressionError) -> UnsafeMutablePointer<Int32> {
-        let bytes = 4 * count * compute.pool.threads
-        if scratchMemory.count < bytes {
-            do throws(KernelError) { scratchMemory = try ReservedMemory(count: 2 * bytes) } catch {
-                throw .kernel(error)
-            }
-        }
-        return scratchMemory.base.assumingMemoryBound(to: Int32.self)
+    func scratch(perWorker bytes: Int) throws(CompressionError) -> UnsafeMutablePointer<UInt8> {
+        let wanted = bytes * compute.pool.threads
+        if scratchMemory.count < wanted { scratchMemory = try CompressionError.reserve(2 * wanted) }
+        return scratchMemory.base.assumingMemoryBound(to: UInt8.self)
     }
 }

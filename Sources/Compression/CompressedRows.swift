@@ -70,7 +70,6 @@ public struct CompressedRows: Sendable, Equatable {
         count += 1
     }
 
-    mutating func appendSink(_ row: UnsafeMutableBufferPointer<Float>) {
-        for value in row { sinks.append(dkv_to_half(value)) }
-    }
+    /// Adds rows in half precision.
+    mutating func append(sinks rows: UnsafeBufferPointer<UInt16>) { sinks.append(contentsOf: rows) }
 }

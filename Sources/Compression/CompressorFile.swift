@@ -7,7 +7,7 @@ import ModelFiles
 /// Written to a temporary name, synchronised and renamed, so that a file is there whole or not at all.
 public enum CompressorFile {
     private static let magic = Array("DKVCOMPR".utf8)
-    private static let version: UInt32 = 2
+    private static let version: UInt32 = 3
     private static let headerBytes = 8 + 4 + 32
 
     /// Where the compressor for a model file lies: beside it.
@@ -102,9 +102,10 @@ public enum CompressorFile {
             let p = layer.parameters
             w.put([UInt32(p.coefficients), UInt32(p.sources)])
             for values in [p.mean, p.scale, p.sourceMean, p.sourceScale] { w.put(values) }
-            w.put(p.prediction)
-            w.put(p.forward)
-            w.put(p.inverse)
+            for matrix in [p.prediction, p.forward, p.inverse] {
+                w.put(matrix.codes)
+                w.put(matrix.scales)
+            }
             w.put(p.prototypes)
             for mode in [p.rows, p.references] {
                 w.put(mode.classes)
@@ -155,8 +156,11 @@ public enum CompressorFile {
         guard let coefficients = r.take(UInt32.self).map(Int.init), coefficients <= columns,
             let sources = r.take(UInt32.self).map(Int.init), sources <= LayerParameters.mostSources
         else { return nil }
-        func matrix(_ rows: Int, _ columns: Int) -> [UInt8]? {
-            r.take(rows * (columns / EightBitBlocks.length) * EightBitBlocks.bytes, UInt8.self)
+        func matrix(_ rows: Int, _ columns: Int) -> EightBitMatrix? {
+            guard let codes = r.take(rows * columns, Int8.self), let scales = r.take(rows, Float.self) else {
+                return nil
+            }
+            return EightBitMatrix(rows: rows, columns: columns, codes: codes, scales: scales)
         }
         func mode() -> LayerParameters.Mode? {
             guard let classes = r.take(coefficients, UInt8.self), let shifts = r.take(2 * coefficients, Int8.self),
@@ -167,8 +171,8 @@ public enum CompressorFile {
         guard let mean = r.take(columns, Float.self), let scale = r.take(columns, Float.self),
             let sourceMean = r.take(sources * columns, Float.self),
             let sourceScale = r.take(sources * columns, Float.self),
-            let prediction = matrix(columns, sources * columns), let forward = matrix(coefficients, columns),
-            let inverse = matrix(columns, coefficients),
+            let prediction = matrix(sources == 0 ? 0 : columns, sources * columns),
+            let forward = matrix(coefficients, columns), let inverse = matrix(columns, coefficients),
             let prototypes = r.take(settings.prototypes * coefficients, Int8.self), let rows = mode(),
             let references = mode()
         else { return nil }

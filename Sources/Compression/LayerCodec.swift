@@ -16,10 +16,7 @@ public final class LayerCodec: @unchecked Sendable {
     /// What was calibrated.
     public let parameters: LayerParameters
     let tables: CodeTables
-    let forward: QuantizedMatrix
-    let inverse: QuantizedMatrix
-    /// Nil without sources.
-    let prediction: QuantizedMatrix?
+    private let matrices: [PackedEightBitMatrix]
     private let memory: ReservedMemory
     /// The layer as C sees it.
     let description: UnsafeMutablePointer<dkv_layer>
@@ -49,63 +46,58 @@ public final class LayerCodec: @unchecked Sendable {
         self.settings = settings
         self.parameters = parameters
         self.tables = tables
-        let columns = parameters.coefficients, width = parameters.columns
-        forward = try Self.matrix(parameters.forward, layer, rows: columns, columns: width)
-        inverse = try Self.matrix(parameters.inverse, layer, rows: width, columns: columns)
-        prediction =
-            parameters.sources == 0
-            ? nil
-            : try Self.matrix(parameters.prediction, layer, rows: width, columns: parameters.sources * width)
-        let panelBytes = dkv_candidate_bytes(columns, settings.prototypes)
-        do {
-            memory = try ReservedMemory(count: panelBytes + 4 * settings.prototypes + 8 * columns)
-        } catch {
-            throw .kernel(error)
-        }
-        prototypes = dkv_candidates(
-            columns: columns, panels: memory.base.assumingMemoryBound(to: UInt8.self),
-            norms: (memory.base + panelBytes).assumingMemoryBound(to: Int32.self))
+        let columns = parameters.coefficients, p = parameters
+        matrices = [
+            try PackedEightBitMatrix(p.prediction), try PackedEightBitMatrix(p.forward),
+            try PackedEightBitMatrix(p.inverse),
+        ]
+        let panelBytes = dkv_panel_bytes(columns, settings.prototypes)
+        let floats = 2 * p.columns + 2 * p.sourceMean.count
+        memory = try CompressionError.reserve(panelBytes + 4 * settings.prototypes + 4 * floats + 8 * columns)
+        prototypes = Self.candidates(columns: columns, at: memory.base, capacity: settings.prototypes)
         var place = memory.base + panelBytes + 4 * settings.prototypes
+        func copy<Value>(_ values: [Value]) -> UnsafePointer<Value> {
+            let to = place.assumingMemoryBound(to: Value.self)
+            to.update(from: values, count: values.count)
+            place += MemoryLayout<Value>.stride * values.count
+            return UnsafePointer(to)
+        }
+        let mean = copy(p.mean), scale = copy(p.scale)
+        let sourceMean = copy(p.sourceMean), sourceScale = copy(p.sourceScale)
         func mode(_ mode: LayerParameters.Mode, step: Int32) -> dkv_mode {
-            let classes = place.assumingMemoryBound(to: UInt8.self)
-            let shifts = (place + columns).assumingMemoryBound(to: Int8.self)
-            place += 3 * columns
-            classes.update(from: mode.classes, count: columns)
-            shifts.update(from: mode.shifts, count: 2 * columns)
             let t = mode.thresholds
             return dkv_mode(
-                classes: classes, shifts: shifts, step: step, rounding: Int32(settings.rounding) * step / DKV_FINE,
+                classes: copy(mode.classes), shifts: copy(mode.shifts), step: step,
+                rounding: Int32(settings.rounding) * step / DKV_FINE,
                 thresholds: (t[0], t[1], t[2], t[3], t[4], t[5], t[6]))
         }
         description = .allocate(capacity: 1)
         description.initialize(
             to: dkv_layer(
-                columns: columns, prototypes: settings.prototypes, sinks: settings.sinks, stride: settings.stride,
-                rows: mode(parameters.rows, step: DKV_FINE),
-                references: mode(parameters.references, step: Self.referenceStep),
-                tables: UnsafePointer(tables.base)))
+                elements: p.columns, columns: columns, prototypes: settings.prototypes, sinks: settings.sinks,
+                stride: settings.stride, rows: mode(p.rows, step: DKV_FINE),
+                references: mode(p.references, step: Self.referenceStep), tables: UnsafePointer(tables.base),
+                sources: p.sources, mean: mean, scale: scale, source_mean: sourceMean, source_scale: sourceScale,
+                prediction: matrices[0].matrix, forward: matrices[1].matrix, inverse: matrices[2].matrix))
         var table = prototypes
-        parameters.prototypes.withUnsafeBufferPointer { rows in
+        p.prototypes.withUnsafeBufferPointer { rows in
             guard let base = rows.baseAddress else { return }
             for i in 0..<settings.prototypes { dkv_candidate_set(&table, i, base + i * columns) }
         }
     }
 
-    deinit { description.deallocate() }
+    /// Coefficients that distances between rows are taken over. They are in the order of what they carry, so that the first ones
+    /// tell nearly as much as all.
+    private static let searched = 64
 
-    private static func matrix(
-        _ blocks: [UInt8], _ layer: Int, rows: Int, columns: Int
-    ) throws(CompressionError) -> QuantizedMatrix {
-        do {
-            return try blocks.withUnsafeBytes { bytes in
-                try QuantizedMatrix(type: .q8_0, rows: rows, columns: columns, blocks: bytes)
-            }
-        } catch QuantizedError.kernel(let error) {
-            throw .kernel(error)
-        } catch {
-            throw .degenerate(layer: layer, reason: "a matrix of it holds a scale that is no number")
-        }
+    /// A table of candidates in memory: panels, then norms.
+    static func candidates(columns: Int, at base: UnsafeMutableRawPointer, capacity: Int) -> dkv_candidates {
+        dkv_candidates(
+            columns: columns, searched: min(columns, searched), panels: base.assumingMemoryBound(to: UInt8.self),
+            norms: (base + dkv_panel_bytes(columns, capacity)).assumingMemoryBound(to: Int32.self))
     }
+
+    deinit { description.deallocate() }
 
     /// Whether the row at a position is a reference.
     public func isReference(_ position: Int) -> Bool { dkv_is_reference(description, position) }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+import CCompression
 
 /// The calibrated numbers of one layer's transform codec: what a compressor file holds of it.
 ///
 /// A row `x = [keys before rotation | values]` is predicted from the rows of up to two layers before it, as decoded:
-/// `p = prediction · ((sources − sourceMean) · sourceScale)`. What that leaves becomes coefficients
-/// `forward · ((x − p − mean) · scale)`, in sixteenths of the quantisation step, and comes back as
-/// `inverse · coefficients + mean + p`. All matrices are kept as int8 in blocks of 32 with a half-precision scale (GGUF's
-/// Q8_0), which is what products are computed on.
+/// `p = prediction · ((sources − sourceMean) · sourceScale) + mean`. What that leaves becomes coefficients
+/// `forward · ((x − p) · scale)`, in sixteenths of the quantisation step, and comes back as `inverse · coefficients + p`. All
+/// matrices are kept in int8, which is what products are computed on.
 public struct LayerParameters: Sendable, Equatable {
     /// How one kind of row is quantised and coded.
     public struct Mode: Sendable, Equatable {
@@ -37,12 +37,12 @@ public struct LayerParameters: Sendable, Equatable {
     public var sourceMean: [Float]
     /// [sources · columns]: reciprocals of their deviations.
     public var sourceScale: [Float]
-    /// [columns][sources · columns / 32] blocks of 34 bytes; empty without sources.
-    public var prediction: [UInt8]
-    /// [coefficients][columns / 32] blocks of 34 bytes.
-    public var forward: [UInt8]
-    /// [columns][coefficients / 32] blocks of 34 bytes.
-    public var inverse: [UInt8]
+    /// [columns][sources · columns]; empty without sources.
+    public var prediction: EightBitMatrix
+    /// [coefficients][columns]
+    public var forward: EightBitMatrix
+    /// [columns][coefficients]
+    public var inverse: EightBitMatrix
     /// [prototypes][coefficients]
     public var prototypes: [Int8]
     /// For all rows that are no references.
@@ -54,7 +54,7 @@ public struct LayerParameters: Sendable, Equatable {
     public var sources: Int { sourceMean.count / columns }
 
     /// Most layers that a row is predicted from.
-    static let mostSources = 2
+    static let mostSources = Int(DKV_SOURCES)
 
     /// Whether all arrays have the lengths that the settings ask for.
     func fits(_ settings: CodecSettings) -> Bool {
@@ -62,9 +62,10 @@ public struct LayerParameters: Sendable, Equatable {
             coefficients % 32 == 0, sourceMean.count % columns == 0, sources <= Self.mostSources
         else { return false }
         return mean.count == columns && scale.count == columns && sourceScale.count == sourceMean.count
-            && prediction.count == columns * sources * columns / 32 * 34
-            && forward.count == coefficients * columns / 32 * 34
-            && inverse.count == columns * coefficients / 32 * 34
+            && prediction.rows == (sources == 0 ? 0 : columns) && prediction.columns == sources * columns
+            && forward.rows == coefficients && forward.columns == columns
+            && inverse.rows == columns && inverse.columns == coefficients
+            && [prediction, forward, inverse].allSatisfy(\.isValid)
             && prototypes.count == settings.prototypes * coefficients
             && [rows, references].allSatisfy {
                 $0.classes.count == coefficients && $0.shifts.count == 2 * coefficients && $0.thresholds.count == 7

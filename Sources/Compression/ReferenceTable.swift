@@ -21,8 +21,8 @@ public final class ReferenceTable {
         capacity = codec.settings.prototypes + 1024
         memory = try Self.reserve(codec, capacity)
         memory.base.copyMemory(
-            from: codec.prototypes.panels, byteCount: dkv_candidate_bytes(codec.parameters.coefficients, prototypes))
-        (memory.base + dkv_candidate_bytes(codec.parameters.coefficients, capacity)).copyMemory(
+            from: codec.prototypes.panels, byteCount: dkv_panel_bytes(codec.parameters.coefficients, prototypes))
+        (memory.base + dkv_panel_bytes(codec.parameters.coefficients, capacity)).copyMemory(
             from: codec.prototypes.norms, byteCount: 4 * prototypes)
     }
 
@@ -32,27 +32,26 @@ public final class ReferenceTable {
     private var prototypes: Int { codec.settings.prototypes }
 
     var candidates: dkv_candidates {
-        dkv_candidates(
-            columns: codec.parameters.coefficients, panels: memory.base.assumingMemoryBound(to: UInt8.self),
-            norms: (memory.base + dkv_candidate_bytes(codec.parameters.coefficients, capacity)).assumingMemoryBound(
-                to: Int32.self))
+        LayerCodec.candidates(columns: codec.parameters.coefficients, at: memory.base, capacity: capacity)
     }
 
     var count: Int { prototypes + references }
 
-    /// Adds decoded references, [count][columns].
-    func append(_ rows: UnsafePointer<Int8>, count added: Int) throws(CompressionError) {
+    /// Makes room for further references; ``candidates`` may lie elsewhere afterwards.
+    func reserve(_ added: Int) throws(CompressionError) {
         if count + added > capacity { try grow(to: 2 * (count + added)) }
-        var table = candidates
-        for i in 0..<added { dkv_candidate_set(&table, count + i, rows + i * codec.parameters.coefficients) }
+    }
+
+    /// Counts references that were put in their places.
+    func append(count added: Int) {
+        precondition(count + added <= capacity, "no room was made")
         references += added
     }
 
     private func grow(to wanted: Int) throws(CompressionError) {
-        let larger = try Self.reserve(codec, wanted), used = dkv_candidate_bytes(codec.parameters.coefficients, count)
-        larger.base.copyMemory(from: memory.base, byteCount: used)
-        (larger.base + dkv_candidate_bytes(codec.parameters.coefficients, wanted)).copyMemory(
-            from: candidates.norms, byteCount: 4 * count)
+        let columns = codec.parameters.coefficients, larger = try Self.reserve(codec, wanted)
+        larger.base.copyMemory(from: memory.base, byteCount: dkv_panel_bytes(columns, count))
+        (larger.base + dkv_panel_bytes(columns, wanted)).copyMemory(from: candidates.norms, byteCount: 4 * count)
         memory = larger
         capacity = wanted
     }
@@ -60,7 +59,7 @@ public final class ReferenceTable {
     private static func reserve(_ codec: LayerCodec, _ count: Int) throws(CompressionError) -> ReservedMemory {
         do throws(KernelError) {
             return try ReservedMemory(
-                count: dkv_candidate_bytes(codec.parameters.coefficients, count) + 4 * (count + 16))
+                count: dkv_panel_bytes(codec.parameters.coefficients, count) + 4 * (count + 16))
         } catch {
             throw .kernel(error)
         }

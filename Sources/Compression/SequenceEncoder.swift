@@ -44,7 +44,20 @@ public final class SequenceEncoder {
         ring = DecodedLayers(columns: compressor.columns)
     }
 
-    /// Codes further tokens' rows of a layer, which must be the next in turn.
+    private var stack: LayerStack { LayerStack(codecs: compressor.layers, work: work) }
+
+    /// Codes further tokens.
+    ///
+    /// - Parameter layers: Rows of every layer, [tokens][columns], `[keys before rotation | values]`; they become what they will
+    ///   decode to.
+    /// - Throws: ``CompressionError``; the sequence is of no use then.
+    public func encode(_ layers: [Matrix]) throws(CompressionError) {
+        precondition(layers.count == compressor.layers.count, "not as many layers")
+        precondition(layers.allSatisfy { $0.columns == compressor.columns && $0.rows == layers[0].rows }, "shapes")
+        try stack.encode(layers, from: [], appendingTo: &sequence.layers, tables: tables, decoded: layers)
+    }
+
+    /// Codes further tokens' rows of a layer, which must be the next in turn. The same as all layers at once.
     ///
     /// - Parameter rows: [tokens][columns], `[keys before rotation | values]`; as many in every layer.
     /// - Returns: The rows as they decode, valid until a layer that is ``LayerParameters/mostSources`` further is coded.
@@ -70,28 +83,18 @@ public final class SequenceEncoder {
 
     /// Takes tokens that were coded before as the next ones.
     ///
-    /// - Parameter body: Called with each layer in order and the tokens' rows as they decode, which are valid during the call;
-    ///   nil where only what is coded later matters.
+    /// - Parameter layers: Where the tokens' rows go as they decode, [tokens][columns] each; nil where only what is coded later
+    ///   matters.
     /// - Throws: ``CompressionError``; the sequence is of no use then.
-    public func append(
-        _ segment: CompressedSegment, body: ((_ layer: Int, Matrix) -> Void)?
-    ) throws(CompressionError) {
+    public func append(_ segment: CompressedSegment, into layers: [Matrix]?) throws(CompressionError) {
         guard segment.layers.count == compressor.layers.count else { throw .damagedRows(layer: 0) }
-        for codec in compressor.layers {
-            let layer = codec.layer, first = sequence.layers[layer].count
+        let first = sequence.count
+        for layer in sequence.layers.indices {
             let isSound = sequence.layers[layer].append(
                 segment.layers[layer], columns: compressor.columns, settings: compressor.settings)
             guard isSound else { throw .damagedRows(layer: layer) }
-            let rows = sequence.layers[layer]
-            try codec.extend(tables[layer], from: first, of: rows, in: work)
-            guard let body else { continue }
-            let sources = ring.sources(of: codec, rows: segment.count)
-            let decoded = try ring.next(layer: layer, rows: segment.count)
-            try codec.decode(
-                first..<first + segment.count, of: rows, from: sources, references: tables[layer], into: decoded,
-                in: work)
-            body(layer, decoded)
         }
+        try stack.extend(tables, by: first..<first + segment.count, of: sequence.layers, into: layers)
     }
 }
 

@@ -261,18 +261,35 @@ public final class ForwardPass {
             "the pages end before the rows")
         let scratch = Matrix(
             work.queryKeyValue.base, rows: rows.rows, columns: columns, stride: work.queryKeyValue.stride)
-        for i in 0..<rows.rows {
-            _ = scratch[row: i].update(fromContentsOf: rows[row: i])
-            let at = position + i
+        for i in 0..<rows.rows { _ = scratch[row: i].update(fromContentsOf: rows[row: i]) }
+        place(position..<position + rows.rows, pages)
+        compute.rotateAndStore(
+            scratch, heads: 0, layer: layer, layout: pool.layout, rotation: work.rotation.base, slots: work.slots)
+        return scratch
+    }
+
+    /// The same for all layers at once, from the first on, with as many rows in each.
+    ///
+    /// - Parameter layers: At most ``maxRows`` rows each; they are as attention sees them afterwards, keys rotated.
+    public func store(layers: [Matrix], position: Int, pages: [PageID]) {
+        let count = layers.first?.rows ?? 0
+        precondition(count <= maxRows, "shapes do not fit")
+        precondition(
+            position >= 0 && KVPool.pages(forTokens: position + count) <= pages.count, "the pages end before the rows")
+        place(position..<position + count, pages)
+        compute.rotateAndStore(
+            layers: layers, layout: pool.layout, rotation: work.rotation.base, slots: work.slots)
+    }
+
+    /// Notes where tokens lie in pages, and their angles.
+    private func place(_ positions: Range<Int>, _ pages: [PageID]) {
+        for (i, at) in positions.enumerated() {
             guard let page = pool.address(of: pages[at / KVPool.pageTokens]) else {
                 preconditionFailure("a page is not of this pool")
             }
             work.slots[i] = KVSlot(page: page, slot: UInt32(at % KVPool.pageTokens))
             angles.write(position: at, to: work.rotation[row: i])
         }
-        compute.rotateAndStore(
-            scratch, heads: 0, layer: layer, layout: pool.layout, rotation: work.rotation.base, slots: work.slots)
-        return scratch
     }
 
     // MARK: Output

@@ -56,6 +56,24 @@ public struct Compute: Sendable {
         pool.run(count: dkv_store_count(&task), context: &task, task: dkv_store_task)
     }
 
+    /// The same for rows `[keys | values]` of all layers, from the first on, in one loop.
+    public func rotateAndStore(
+        layers: [Matrix], layout: KVLayout, rotation: UnsafePointer<Float>, slots: UnsafePointer<KVSlot>
+    ) {
+        let columns = 2 * layout.kvHeads * layout.headDimension, rows = layers.first?.rows ?? 0
+        precondition(layers.count <= layout.layers, "layer out of range")
+        let stores = layers.enumerated().map { layer, keysAndValues in
+            precondition(keysAndValues.columns == columns && keysAndValues.rows == rows, "shapes do not fit")
+            return dkv_store(
+                kernels: kernels, int8: int8Kernels, rows: rows, row_block: rowBlock(rows), qkv: keysAndValues.base,
+                ld: keysAndValues.stride, heads: 0, layer: layer, shape: layout.shape, rotation: rotation, slots: slots)
+        }
+        stores.withUnsafeBufferPointer { stores in
+            var task = dkv_store_layers(stores: stores.baseAddress, count: stores.count)
+            pool.run(count: dkv_store_layers_count(&task), context: &task, task: dkv_store_layers_task)
+        }
+    }
+
     private func rowsTask(_ x: Matrix, _ y: Matrix) -> dkv_rows {
         dkv_rows(
             kernels: kernels, rows: x.rows, row_block: rowBlock(x.rows), x: x.base, ldx: x.stride, weight: nil,

@@ -31,14 +31,27 @@ private struct RowCoder {
     }
 
     func encode(_ values: [Int16], pair: UInt32, bits: UInt32) -> [UInt8] {
-        var room = Array(repeating: UInt8(0xee), count: dkv_row_limit(columns))
-        let length = withMode { mode in
-            room.withUnsafeMutableBufferPointer {
-                dkv_row_encode(
-                    tables.base, mode, columns, values, pair, bits, $0.baseAddress.unsafelyUnwrapped + $0.count)
+        encode([values], pair: pair, bits: bits)[0]
+    }
+
+    /// Codes rows together.
+    func encode(_ rows: [[Int16]], pair: UInt32, bits: UInt32) -> [[UInt8]] {
+        let limit = dkv_row_limit(columns)
+        var room = Array(repeating: UInt8(0xee), count: rows.count * limit)
+        let values = Array(rows.joined())
+        return room.withUnsafeMutableBufferPointer { room in
+            values.withUnsafeBufferPointer { values in
+                withMode { mode in
+                    var plain = rows.indices.map {
+                        dkv_plain_row(
+                            values: values.baseAddress.unsafelyUnwrapped + $0 * columns, pair: pair, pair_bits: bits,
+                            end: room.baseAddress.unsafelyUnwrapped + ($0 + 1) * limit, length: 0)
+                    }
+                    dkv_rows_encode(tables.base, mode, columns, &plain, plain.count)
+                    return plain.map { Array(UnsafeBufferPointer(start: $0.end - $0.length, count: $0.length)) }
+                }
             }
         }
-        return Array(room.suffix(length))
     }
 
     func decode(_ bytes: [UInt8], bits: UInt32) -> (residual: [Int16], pair: UInt32)? { decode([bytes], bits: bits)[0] }
@@ -98,6 +111,17 @@ private struct RowCoder {
             for (a, b) in zip(together, alone) {
                 #expect(a?.residual == b?.residual && a?.pair == b?.pair)
             }
+        }
+    }
+
+    @Test func rowsAreCodedTogetherAsTheyAreAlone() {
+        var random = Random(14)
+        let coder = RowCoder(columns: 192)
+        for size in [1, 4, 30, 33, 3000] {
+            let rows = (0..<Int(DKV_ROWS_AT_ONCE)).map { _ in
+                (0..<192).map { _ in Int16(random.below(2 * size + 1) - size) }
+            }
+            #expect(coder.encode(rows, pair: 5, bits: 18) == rows.map { coder.encode($0, pair: 5, bits: 18) })
         }
     }
 

@@ -8,21 +8,25 @@ import Testing
 private struct Search {
     let columns: Int
     let candidates: [[Int8]]
+    /// Columns that distances are taken over.
+    var searched: Int?
 
     /// What the kernels find for rows with given numbers of visible candidates.
     func run(_ rows: [[Int8]], limits: [Int], _ isa: dkv_codec_isa) -> [(UInt32, UInt32)] {
         let count = candidates.count, width = (count + 15) / 16 * 16
-        var panels = Array(repeating: UInt8(0), count: dkv_candidate_bytes(columns, count))
+        var panels = Array(repeating: UInt8(0), count: dkv_panel_bytes(columns, count))
         var norms = Array(repeating: Int32(0), count: width)
         var scratch = Array(repeating: Int32(0), count: 16 * width)
         var first = Array(repeating: UInt32(0), count: 8), second = first
         panels.withUnsafeMutableBufferPointer { panels in
             norms.withUnsafeMutableBufferPointer { norms in
-                var table = dkv_candidates(columns: columns, panels: panels.baseAddress, norms: norms.baseAddress)
+                var table = dkv_candidates(
+                    columns: columns, searched: searched ?? columns, panels: panels.baseAddress,
+                    norms: norms.baseAddress)
                 for (index, candidate) in candidates.enumerated() { dkv_candidate_set(&table, index, candidate) }
                 var copy = Array(repeating: Int8(0), count: columns)
                 for (index, candidate) in candidates.enumerated() {
-                    dkv_candidate_get(&table, index, &copy)
+                    dkv_candidate_get(&table, index, &copy, columns)
                     #expect(copy == candidate)
                 }
                 dkv_pair_search(
@@ -36,7 +40,7 @@ private struct Search {
     func expected(_ row: [Int8], limit: Int) -> (UInt32, UInt32) {
         func least(_ target: [Int]) -> Int {
             let distances = candidates[..<limit].map {
-                zip($0, target).reduce(0) { $0 + (Int($1.0) - $1.1) * (Int($1.0) - $1.1) }
+                zip($0.prefix(searched ?? columns), target).reduce(0) { $0 + (Int($1.0) - $1.1) * (Int($1.0) - $1.1) }
             }
             return distances.indices.min { (distances[$0], $0) < (distances[$1], $1) } ?? 0
         }
@@ -54,11 +58,12 @@ private struct Search {
         var random = Random(31)
         for columns in [4, 32, 36, 96, 384] {
             for count in [1, 2, 15, 16, 17, 100] {
-                let search = Search(
+                var search = Search(
                     columns: columns,
                     candidates: (0..<count).map { _ in
                         (0..<columns).map { _ in Int8(truncatingIfNeeded: Int(random.next() >> 40)) }
                     })
+                search.searched = random.below(2) == 0 ? nil : 4 * (1 + random.below(columns / 4))
                 for rowCount in [1, 3, 8] {
                     let rows = (0..<rowCount).map { _ in (0..<columns).map { _ in Int8(random.below(255) - 127) } }
                     let limits = rows.map { _ in 1 + random.below(count) }

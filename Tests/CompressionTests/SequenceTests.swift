@@ -97,6 +97,33 @@ import Testing
         }
     }
 
+    /// All layers at once, in place, are what one after another is.
+    @Test func layersTogetherAreLayersOneByOne() throws {
+        let compressor = try Self.compressor()
+        var all = Self.rows(count: 150, seed: 8), random = Random(7)
+        let whole = try encode(&all, pieces: [150], with: compressor, in: work(Self.columns))
+        for set in InstructionSet.supported {
+            for threads in 1...3 {
+                let space = try work(Self.columns, threads: threads, set: set, maxRows: 1 + random.below(70))
+                let encoder = try SequenceEncoder(compressor, in: space)
+                let rows = try SegmentRows(layers: Self.layers, tokens: 150, columns: Self.columns)
+                for layer in 0..<Self.layers {
+                    rows.layers[layer].base.update(from: all[layer].values, count: 150 * Self.columns)
+                }
+                var first = 0
+                for count in Self.pieces(of: 150, &random) {
+                    try encoder.encode(rows.layers.map { $0.rows(first, count) })
+                    first += count
+                }
+                #expect(encoder.sequence == whole.0, "\(set), \(threads) threads")
+                for layer in 0..<Self.layers {
+                    let found = UnsafeBufferPointer(start: rows.layers[layer].base, count: 150 * Self.columns)
+                    #expect(found.elementsEqual(whole.decoded[layer]), "\(set), \(threads) threads")
+                }
+            }
+        }
+    }
+
     @Test func anySubsetDecodesLikeTheWhole() throws {
         let compressor = try Self.compressor()
         var all = Self.rows(count: 300, seed: 9), random = Random(6)
@@ -128,10 +155,12 @@ import Testing
         }
         for positions in [0..<32, 32..<64] {
             let segment = try #require(CompressedSegment(sections: encoder.segment(positions).sections))
-            try other.append(segment) { layer, rows in
-                for row in 0..<rows.rows {
+            let rows = try SegmentRows(layers: Self.layers, tokens: 32, columns: Self.columns)
+            try other.append(segment, into: rows.layers)
+            for layer in 0..<Self.layers {
+                for row in 0..<32 {
                     let first = (positions.lowerBound + row) * Self.columns
-                    #expect(rows[row: row].elementsEqual(decoded[layer][first..<first + Self.columns]))
+                    #expect(rows.layers[layer][row: row].elementsEqual(decoded[layer][first..<first + Self.columns]))
                 }
             }
         }
@@ -142,7 +171,7 @@ import Testing
         #expect(other.sequence == whole)
         // A beginning has sinks, and does not belong after another one.
         let beginning = encoder.segment(0..<32)
-        #expect(throws: CompressionError.self) { try other.append(beginning, body: nil) }
+        #expect(throws: CompressionError.self) { try other.append(beginning, into: nil) }
     }
 
     @Test func damagedSegmentsAreRefused() throws {
@@ -156,6 +185,7 @@ import Testing
             #expect(CompressedSegment(sections: [Array(sections[0].prefix(cut))] + sections.dropFirst()) == nil)
         }
         var refused = 0
+        let rows = try SegmentRows(layers: Self.layers, tokens: 32, columns: Self.columns)
         for _ in 0..<500 {
             var damaged = sections
             let layer = random.below(damaged.count)
@@ -165,7 +195,7 @@ import Testing
                 continue
             }
             do {
-                try SequenceEncoder(compressor, in: space).append(segment) { _, _ in }
+                try SequenceEncoder(compressor, in: space).append(segment, into: rows.layers)
             } catch CompressionError.damagedRows {
                 refused += 1
             }

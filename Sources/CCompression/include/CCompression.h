@@ -22,30 +22,57 @@
 /// Rows of a search block.
 #define DKV_SEARCH_ROWS 8
 
-// ---- Candidates -----------------------------------------------------------------------------------------------------
-
-/// Candidates in panels `[ceil(count / 16)][columns / 4][16][4]`, bytes biased by 128; `columns` is a multiple of 4.
-typedef struct dkv_candidates {
-    size_t columns;
-    uint8_t *panels;
-    int32_t *norms;          // sum of squares of each
-} dkv_candidates;
-
-/// Bytes of the panels of `count` candidates.
-size_t dkv_candidate_bytes(size_t columns, size_t count);
-void dkv_candidate_set(const dkv_candidates *candidates, size_t index, const int8_t *row);
-void dkv_candidate_get(const dkv_candidates *candidates, size_t index, int8_t *row);
+// ---- Panels ---------------------------------------------------------------------------------------------------------
 
 /// Sets of CPU instructions; the values of `dkv_isa` in CKernels, and one more.
 typedef enum dkv_codec_isa { DKV_CODEC_SCALAR = 0, DKV_CODEC_AVX2 = 1, DKV_CODEC_VNNI = 2 } dkv_codec_isa;
 /// The best set of this CPU that is not above `most` (0 scalar, 1 AVX2, 2 AVX-512; the latter needs VNNI here).
 dkv_codec_isa dkv_codec_best(int most);
 
-/// For up to DKV_SEARCH_ROWS rows of int8: `first` is the candidate nearest to the row, `second` the one whose mean with
-/// the first is nearest to it, among the first `limits[i]` (at least 1) candidates. Ties go to the lower index.
-/// `scratch` has room for `2 · DKV_SEARCH_ROWS · (candidates rounded up to DKV_LANES)` values.
+/// Rows of int8 in panels `[ceil(count / 16)][columns / 4][16][4]`, bytes biased by 128; `columns` is a multiple of 4.
+size_t dkv_panel_bytes(size_t columns, size_t count);
+void dkv_panel_set(uint8_t *panels, size_t columns, size_t index, const int8_t *row);
+
+/// Candidates, in panels.
+typedef struct dkv_candidates {
+    size_t columns;
+    size_t searched;         // columns that distances are taken over, the first ones; a multiple of 4
+    uint8_t *panels;
+    int32_t *norms;          // sum of squares of each over the searched columns
+} dkv_candidates;
+
+void dkv_candidate_set(const dkv_candidates *candidates, size_t index, const int8_t *row);
+/// The first `columns` values of a candidate.
+void dkv_candidate_get(const dkv_candidates *candidates, size_t index, int8_t *row, size_t columns);
+
+/// For up to DKV_SEARCH_ROWS rows of int8, [count][columns]: `first` is the candidate nearest to the row, `second` the one
+/// whose mean with the first is nearest to it, among the first `limits[i]` (at least 1) candidates. Ties go to the lower
+/// index. `scratch` has room for `2 · DKV_SEARCH_ROWS · (candidates rounded up to DKV_LANES)` values.
 void dkv_pair_search(dkv_codec_isa isa, const dkv_candidates *candidates, const int8_t *rows, size_t count,
                      const size_t *limits, int32_t *scratch, uint32_t *first, uint32_t *second);
+
+/// A matrix of int8: a row of weights for each output, in panels, and its scale. Outputs are a multiple of 16.
+typedef struct dkv_matrix {
+    size_t outputs, inputs;
+    const uint8_t *panels;
+    const float *scales;
+} dkv_matrix;
+
+/// Rows of int8, each in one or two groups of columns with a scale of their own.
+typedef struct dkv_codes {
+    size_t columns;
+    size_t split;            // where the second group begins, a multiple of 4; `columns` without one
+    int8_t *codes;           // [rows][columns]
+    float *scales;           // [rows][2]
+    int32_t *biases;         // [rows][2]: −128 times the sum of the group's codes
+} dkv_codes;
+
+/// A row of floats in int8, to the nearest, ties to even. A group with a value that is not finite counts as zeros.
+void dkv_codes_set(const dkv_codes *codes, size_t row, const float *x);
+/// `y[row] = codes · matrixᵀ + add`, where row i of `add` (none if NULL) is at `add + i · ld`. Sums of products are whole numbers, and what
+/// follows is done in one order: the same bits on all sets.
+void dkv_multiply(dkv_codec_isa isa, const dkv_matrix *matrix, const dkv_codes *codes, size_t rows, const float *add,
+                  size_t ld, float *const *y);
 
 // ---- Entropy coding: rANS with static tables ------------------------------------------------------------------------
 
@@ -61,13 +88,17 @@ void dkv_pair_search(dkv_codec_isa isa, const dkv_candidates *candidates, const 
 #define DKV_GAINS 8
 #define DKV_GAIN_ZERO 3
 
+/// A symbol for the encoder: `state + bias + (state / frequency) · (2^DKV_PROBABILITY_BITS − frequency)` is the next state.
 typedef struct dkv_symbol {
-    uint64_t reciprocal;     // 2^63 / frequency, rounded up
-    uint32_t frequency, start;
+    uint64_t reciprocal;     // 2^64 / frequency, rounded up; for 1, one less and in `bias` what this takes away
+    uint32_t limit;          // the greatest state that leaves room for the symbol
+    uint16_t bias;
+    uint16_t complement;     // 2^DKV_PROBABILITY_BITS − frequency; 0 where the escape has to be used
 } dkv_symbol;
 
 typedef struct dkv_tables {
     dkv_symbol encode[DKV_CLASSES][DKV_SYMBOLS];
+    dkv_symbol escape[DKV_CLASSES];
     /// By slot: symbol | frequency << 6 | offset in the symbol's range << 18.
     uint32_t decode[DKV_CLASSES][1 << DKV_PROBABILITY_BITS];
 } dkv_tables;
@@ -87,9 +118,18 @@ typedef struct dkv_mode {
 
 /// Most bytes of a coded row.
 size_t dkv_row_limit(size_t columns);
-/// Codes a row so that it ends before `end`; returns its length. `pair` has `pair_bits` bits, at most 32.
-size_t dkv_row_encode(const dkv_tables *tables, const dkv_mode *mode, size_t columns, const int16_t *values,
-                      uint32_t pair, unsigned pair_bits, uint8_t *end);
+/// A row of values to code.
+typedef struct dkv_plain_row {
+    const int16_t *values;   // [columns]
+    uint32_t pair;           // has `pair_bits` bits, at most 32
+    unsigned pair_bits;
+    uint8_t *end;            // where its bytes end
+    size_t length;           // of its bytes, when it is coded
+} dkv_plain_row;
+/// Rows that are coded and decoded together: what one waits for, another does not.
+#define DKV_ROWS_AT_ONCE 4
+/// Codes rows: DKV_ROWS_AT_ONCE of them together, any other number one by one.
+void dkv_rows_encode(const dkv_tables *tables, const dkv_mode *mode, size_t columns, dkv_plain_row *rows, size_t count);
 /// A coded row and what it decodes to.
 typedef struct dkv_coded_row {
     const dkv_mode *mode;
@@ -100,8 +140,6 @@ typedef struct dkv_coded_row {
     uint32_t pair;
     bool sound;              // whether the bytes are a row
 } dkv_coded_row;
-/// Rows that decode together: what one waits for, another does not.
-#define DKV_ROWS_AT_ONCE 4
 /// Decodes rows: DKV_ROWS_AT_ONCE of them together, any other number one by one. Never reads outside their bytes.
 void dkv_rows_decode(const dkv_tables *tables, size_t columns, dkv_coded_row *rows, size_t count);
 
@@ -113,79 +151,113 @@ unsigned dkv_pair_bits(size_t candidates);
 
 // ---- A layer --------------------------------------------------------------------------------------------------------
 
+/// The codec of a layer. A row is predicted from its decoded rows in the `sources` layers before:
+/// `p = prediction · ((sources − source_mean) · source_scale) + mean`; what that leaves becomes coefficients
+/// `forward · ((x − p) · scale)`, in fine units, and comes back as `inverse · coefficients + p`.
 typedef struct dkv_layer {
+    size_t elements;         // of a row
     size_t columns;          // coefficients of a row
     size_t prototypes;       // candidates that belong to the layer, the first of every table
     size_t sinks, stride;    // references are the sinks and every stride-th row after them
     dkv_mode rows, references;
     const dkv_tables *tables;
+    size_t sources;          // at most DKV_SOURCES
+    const float *mean, *scale;                  // [elements]
+    const float *source_mean, *source_scale;    // [sources · elements], the layer before first
+    dkv_matrix prediction, forward, inverse;
 } dkv_layer;
+
+/// Most layers that a row is predicted from.
+#define DKV_SOURCES 2
 
 /// References among the rows before `position`.
 size_t dkv_references_before(const dkv_layer *layer, size_t position);
 bool dkv_is_reference(const dkv_layer *layer, size_t position);
 
-/// Coding of rows; a task codes DKV_SEARCH_ROWS of the listed rows.
-typedef struct dkv_encode {
-    const dkv_layer *layer;
-    dkv_codec_isa isa;
-    dkv_candidates candidates;
-    float *coefficients;     // [rows][ld], in fine units; become what decoding will give
+/// Rows of one layer.
+typedef struct dkv_plane {
+    float *base;
     size_t ld;
-    size_t position;         // of the first row
-    const uint32_t *list;    // the rows to code: all references or none
-    size_t count;
-    bool references;         // what the listed rows are; a reference becomes a candidate when all tasks are done
-    uint8_t *coded;          // [rows][dkv_row_limit()], each at the end of its place
-    uint16_t *lengths;       // [rows]
-    int8_t *decoded;         // references: [listed][columns] as candidates
-    int16_t *residuals;      // NULL, or [rows][columns]: residuals before quantisation (calibration)
-    int16_t *values;         // NULL, or [rows][columns]: quantised (calibration)
-    int32_t *scratch;        // [workers][scratch_size]
-    size_t scratch_size;
-} dkv_encode;
-/// Values of scratch that a worker needs when there are `candidates`.
-size_t dkv_encode_scratch(const dkv_layer *layer, size_t candidates);
-size_t dkv_encode_count(const dkv_encode *encode);
-void dkv_encode_task(void *context, size_t index, size_t worker);
+} dkv_plane;
 
-/// Decoding of rows; a task decodes a few of them.
-typedef struct dkv_decode {
-    const dkv_layer *layer;
-    dkv_candidates candidates;  // prototypes, and references if `whole`
-    bool whole;
+/// Coded rows of a layer in a sequence.
+typedef struct dkv_history {
     const uint8_t *bytes;       // all coded rows, one after another
     const uint32_t *offsets;    // of each group of DKV_GROUP rows
     const uint8_t *lengths;     // of each row; 255: the row starts with two bytes of length
     size_t byte_count;
-    const uint32_t *list;       // positions of the rows to decode
-    size_t count;
-    float *coefficients;        // [listed][ld], in fine units, or NULL
-    size_t ld;
-    int8_t *decoded;            // NULL, or [listed][columns] as candidates (references only)
-    int32_t *scratch;           // [workers][scratch_size]
-    size_t scratch_size;
-    uint8_t *failed;            // set to 1 by any task that meets bytes that are no row
-} dkv_decode;
+    const uint16_t *sinks;      // the first rows in half precision, [sinks][elements]
+} dkv_history;
 /// Rows whose lengths add up from one offset.
 #define DKV_GROUP 16
+
+/// Rows that a task takes through all layers, at most.
+#define DKV_BLOCK_ROWS 32
+
+/// A layer that is coded: its exact rows, and what becomes of them.
+typedef struct dkv_encode_layer {
+    const dkv_layer *layer;
+    dkv_candidates candidates;  // with room for the references among the rows
+    dkv_plane exact;            // may be the layer's plane of decoded rows
+    uint8_t *coded;             // [rows][dkv_row_limit()], each at the end of its place
+    uint16_t *lengths;          // [rows]
+    uint16_t *sinks;            // the rows among a sequence's first ones, in half precision, [rows][elements]
+} dkv_encode_layer;
+
+/// Coding of rows of consecutive layers. References become candidates as they are coded, so that all of them come first.
+typedef struct dkv_encode {
+    dkv_codec_isa isa;
+    const dkv_encode_layer *layers;
+    size_t layer_count;
+    const dkv_plane *decoded;   // [layers]: rows as they will decode; those of the layers before stand before it
+    size_t position;            // of row 0
+    const uint32_t *list;       // the rows to code: all references or none
+    size_t count;
+    size_t block;               // rows of a task, at most DKV_BLOCK_ROWS
+    bool references;            // what the listed rows are
+    int16_t *residuals;         // NULL, or [rows][columns]: residuals before quantisation (calibration, one layer)
+    int16_t *values;            // NULL, or [rows][columns]: quantised (calibration, one layer)
+    uint8_t *scratch;           // [workers][scratch_size]
+    size_t scratch_size;
+    uint32_t *failed;           // becomes the least of itself and the number of a layer with a row that is not finite
+} dkv_encode;
+size_t dkv_encode_scratch(const dkv_layer *layer, size_t candidates);
+size_t dkv_encode_count(const dkv_encode *encode);
+void dkv_encode_task(void *context, size_t index, size_t worker);
+
+/// A layer that is decoded.
+typedef struct dkv_decode_layer {
+    const dkv_layer *layer;
+    dkv_candidates candidates;  // prototypes, and references if `whole`; with room for them if references are decoded
+    dkv_history history;
+} dkv_decode_layer;
+
+/// Decoding of rows of consecutive layers.
+typedef struct dkv_decode {
+    dkv_codec_isa isa;
+    const dkv_decode_layer *layers;
+    size_t layer_count;
+    const dkv_plane *decoded;   // [layers], or NULL where only candidates are wanted; the layers before stand before it
+    bool whole;                 // whether candidates hold references
+    bool references;            // whether the listed rows are references, which become candidates
+    const uint32_t *positions;  // of the rows to decode
+    const uint32_t *list;       // where they go in `decoded`
+    size_t count;
+    size_t block;               // rows of a task, at most DKV_BLOCK_ROWS
+    uint8_t *scratch;           // [workers][scratch_size]
+    size_t scratch_size;
+    uint32_t *failed;           // becomes the least of itself and the number of a layer with bytes that are no row
+} dkv_decode;
 size_t dkv_decode_scratch(const dkv_layer *layer);
 size_t dkv_decode_count(const dkv_decode *decode);
 void dkv_decode_task(void *context, size_t index, size_t worker);
 
-// ---- Rows -----------------------------------------------------------------------------------------------------------
+// ---- Half precision -------------------------------------------------------------------------------------------------
 
-/// `y = (x − mean) · scale` by columns; `y` may be `x`.
-void dkv_centre(const float *x, const float *mean, const float *scale, float *y, size_t columns);
-/// `y = x − predicted` by columns.
-void dkv_subtract(const float *x, const float *predicted, float *y, size_t columns);
-/// `y += mean` by columns.
-void dkv_add(float *y, const float *mean, size_t columns);
 /// IEEE half precision to and from single, round to nearest even; beyond the range: ±65504.
 uint16_t dkv_to_half(float value);
 float dkv_from_half(uint16_t half);
-/// Whether all values are finite.
-bool dkv_finite(const float *x, size_t count);
+void dkv_from_halves(const uint16_t *halves, float *to, size_t count);
 
 // ---- Calibration ----------------------------------------------------------------------------------------------------
 

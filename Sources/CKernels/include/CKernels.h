@@ -169,6 +169,14 @@ size_t dkv_store_count(const dkv_store *store);
 /// Rotates Q and K and writes K and V to their pages.
 void dkv_store_task(void *context, size_t index, size_t worker);
 
+/// The same for several layers of equal rows in one run.
+typedef struct dkv_store_layers {
+    const dkv_store *stores;
+    size_t count;
+} dkv_store_layers;
+size_t dkv_store_layers_count(const dkv_store_layers *layers);
+void dkv_store_layers_task(void *context, size_t index, size_t worker);
+
 /// A tile of consecutive query rows of one sequence, one KV head, and a range of context chunks.
 typedef struct dkv_attention_unit {
     char *const *pages;      // page table of the sequence

@@ -9,7 +9,7 @@ struct LayerPrediction {
     /// [sources · columns]
     let sourceMean, sourceScale: [Double]
     /// [columns][sources · columns], as a compressor keeps it; empty without sources.
-    let blocks: [UInt8]
+    let matrix: EightBitMatrix
     /// The same in fp32, transposed: [sources · columns][columns].
     private let map: [Float]
     private let columns: Int
@@ -28,13 +28,13 @@ struct LayerPrediction {
         sourceMean = moments.flatMap(\.mean)
         sourceScale = moments.flatMap { $0.deviation.map { 1 / $0 } }
         guard !sources.isEmpty else {
-            (blocks, map) = ([], [])
+            (matrix, map) = (.empty, [])
             return
         }
         let solution = try Self.solve(
             rows, sources, mean, sourceMean, sourceScale, count: count, columns: columns, blas)
         let width = sourceMean.count
-        blocks = EightBitBlocks.encode(solution, columns: width)
+        matrix = EightBitMatrix(solution, columns: width)
         map = (0..<solution.count).map { Float(solution[$0 % columns * width + $0 / columns]) }
     }
 

@@ -36,7 +36,7 @@ public final class SegmentCoder {
     /// - Throws: ``CompressionError``.
     public func encoder(after segments: [CompressedSegment]) throws(CompressionError) -> SequenceEncoder {
         let encoder = try SequenceEncoder(compressor, in: work)
-        for segment in segments { try encoder.append(segment, body: nil) }
+        for segment in segments { try encoder.append(segment, into: nil) }
         return encoder
     }
 
@@ -57,7 +57,7 @@ public final class SegmentCoder {
     /// Codes a segment.
     ///
     /// - Parameters:
-    ///   - rows: The segment's rows.
+    ///   - rows: The segment's rows, of no use afterwards.
     ///   - encoder: Stands before the segment, and then after it.
     ///   - pages: The sequence's.
     /// - Throws: ``CompressionError``; the encoder is of no use then.
@@ -65,10 +65,8 @@ public final class SegmentCoder {
         _ rows: SegmentRows, with encoder: SequenceEncoder, pages: [PageID]
     ) throws(CompressionError) -> CompressedSegment {
         let first = encoder.sequence.count
-        for layer in compressor.layers.indices {
-            let decoded = try encoder.encode(layer: layer, rows.rows(layer: layer))
-            store(decoded, layer: layer, position: first, pages: pages)
-        }
+        try encoder.encode(rows.layers)
+        store(rows.layers, position: first, pages: pages)
         return encoder.segment(first..<first + Self.tokens)
     }
 
@@ -78,17 +76,20 @@ public final class SegmentCoder {
     public func restore(
         _ segment: CompressedSegment, with encoder: SequenceEncoder, pages: [PageID]
     ) throws(CompressionError) {
-        let first = encoder.sequence.count
-        try encoder.append(segment) { layer, decoded in
-            self.store(decoded, layer: layer, position: first, pages: pages)
-        }
+        let first = encoder.sequence.count, rows = try buffer()
+        defer { recycle(rows) }
+        let layers = rows.layers.map { $0.first(segment.count) }
+        try encoder.append(segment, into: layers)
+        store(layers, position: first, pages: pages)
     }
 
     /// Puts rows in the pages, as many at once as the forward pass has room for.
-    private func store(_ rows: Matrix, layer: Int, position: Int, pages: [PageID]) {
-        for first in stride(from: 0, to: rows.rows, by: forward.maxRows) {
-            let piece = rows.rows(first, min(forward.maxRows, rows.rows - first))
-            forward.store(piece, layer: layer, position: position + first, pages: pages)
+    private func store(_ layers: [Matrix], position: Int, pages: [PageID]) {
+        let rows = layers[0].rows
+        for first in stride(from: 0, to: rows, by: forward.maxRows) {
+            let count = min(forward.maxRows, rows - first)
+            forward.store(
+                layers: layers.map { $0.rows(first, count) }, position: position + first, pages: pages)
         }
     }
 }

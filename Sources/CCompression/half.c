@@ -1,23 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Plain loops over rows, which compilers turn into vector code.
+// IEEE half precision.
 #include <string.h>
 
 #include "CCompression.h"
-#include "clones.h"
 
 #pragma STDC FP_CONTRACT OFF
-
-CLONED void dkv_centre(const float *x, const float *mean, const float *scale, float *y, size_t columns) {
-    for (size_t i = 0; i < columns; i++) y[i] = (x[i] - mean[i]) * scale[i];
-}
-
-CLONED void dkv_subtract(const float *x, const float *predicted, float *y, size_t columns) {
-    for (size_t i = 0; i < columns; i++) y[i] = x[i] - predicted[i];
-}
-
-CLONED void dkv_add(float *y, const float *mean, size_t columns) {
-    for (size_t i = 0; i < columns; i++) y[i] += mean[i];
-}
 
 float dkv_from_half(uint16_t half) {
     uint32_t magnitude = (uint32_t)(half & 0x7fff) << 13;
@@ -44,13 +31,6 @@ uint16_t dkv_to_half(float value) {
     return sign | (uint16_t)(half > 0x7bff ? 0x7bff : half);
 }
 
-CLONED bool dkv_finite(const float *x, size_t count) {
-    uint32_t largest = 0;
-    for (size_t i = 0; i < count; i++) {
-        uint32_t bits;
-        memcpy(&bits, x + i, 4);
-        bits &= 0x7fffffff;
-        largest = bits > largest ? bits : largest;
-    }
-    return largest < 0x7f800000;
+void dkv_from_halves(const uint16_t *halves, float *to, size_t count) {
+    for (size_t i = 0; i < count; i++) to[i] = dkv_from_half(halves[i]);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The search with AVX2: bytes are widened to 16 bits, whose products of pairs add up exactly.
+// The kernels with AVX2: bytes are widened to 16 bits, whose products of pairs add up exactly.
 #include "CCompression.h"
 
 #if defined(__x86_64__)
@@ -8,8 +8,8 @@
 #pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
 #define INLINE static inline __attribute__((always_inline))
 
-/// One row and one panel: four candidates in each register, two sums for each.
-static void panel_dots(const uint8_t *panel, const int8_t *row, size_t columns, int32_t bias, int32_t *to) {
+/// One row and one panel: four lanes in each register, two sums for each.
+INLINE void row_dots(const uint8_t *panel, const int8_t *row, size_t columns, int32_t bias, int32_t *to) {
     __m256i sums[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256()};
     for (size_t k = 0; k < columns; k += 4) {
         int32_t four;
@@ -27,26 +27,25 @@ static void panel_dots(const uint8_t *panel, const int8_t *row, size_t columns, 
     }
 }
 
-static void dots(const dkv_candidates *c, const int8_t *rows, size_t count, size_t panels, int32_t *to, size_t width) {
-    int32_t bias[DKV_SEARCH_ROWS];
-    for (size_t r = 0; r < count; r++) {
-        int32_t sum = 0;
-        for (size_t k = 0; k < c->columns; k++) sum += rows[r * c->columns + k];
-        bias[r] = -128 * sum;
-    }
+INLINE void panel_dots(const uint8_t *panel, size_t step, size_t panels, const int8_t *rows, size_t ld, size_t columns,
+                       size_t count, const int32_t *bias, size_t bias_step, int32_t *to, size_t width) {
     for (size_t p = 0; p < panels; p++) {
         for (size_t r = 0; r < count; r++) {
-            panel_dots(c->panels + p * DKV_LANES * c->columns, rows + r * c->columns, c->columns, bias[r],
-                       to + r * width + p * DKV_LANES);
+            row_dots(panel + p * step, rows + r * ld, columns, bias[r * bias_step], to + r * width + p * DKV_LANES);
         }
     }
 }
 
-#include "search.h"
+#include "kernels.h"
 
 void dkv_pair_search_avx2(const dkv_candidates *c, const int8_t *rows, size_t count, const size_t *limits,
                           int32_t *scratch, uint32_t *first, uint32_t *second) {
     pair_search(c, rows, count, limits, scratch, first, second);
+}
+
+void dkv_multiply_avx2(const dkv_matrix *matrix, const dkv_codes *codes, size_t rows, const float *add, size_t ld,
+                       float *const *y) {
+    multiply(matrix, codes, rows, add, ld, y);
 }
 #pragma clang attribute pop
 #endif

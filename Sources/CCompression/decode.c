@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+// Decoding of rows: a task takes a few through all layers.
+#include "layer.h"
+
+/// Memory of a task.
+typedef struct decoder {
+    dkv_block block;
+    int16_t *residuals;      // [DKV_ROWS_AT_ONCE + 1][columns], the last for a reference that a row needs
+    int8_t *first, *second;  // [columns]
+} decoder;
+
+size_t dkv_decode_scratch(const dkv_layer *layer) {
+    return dkv_block_bytes(layer) + (2 * (DKV_ROWS_AT_ONCE + 1) + 2) * layer->elements + 3 * 64;
+}
+
+static decoder decoder_make(const dkv_decode *d, uint8_t *memory) {
+    // No layer has more coefficients than elements.
+    const size_t columns = d->layers[0].layer->elements;
+    dkv_arena arena = {memory};
+    decoder made = {.block = dkv_block_make(d->isa, d->layers[0].layer, &arena)};
+    made.residuals = take(&arena, 2 * (DKV_ROWS_AT_ONCE + 1) * columns);
+    made.first = take(&arena, columns);
+    made.second = take(&arena, columns);
+    return made;
+}
+
+/// The row that became the reference of a number.
+static size_t reference_position(const dkv_layer *layer, size_t number) {
+    return number < layer->sinks ? number : layer->sinks + (number - layer->sinks) * layer->stride;
+}
+
+/// Bytes of the row at `at`, moved past its long length if it has one. Returns false where that leads outside.
+static bool measure(const dkv_history *h, size_t row, size_t *at, size_t *length) {
+    *length = h->lengths[row];
+    if (*length < 255) return true;
+    if (*at + 2 > h->byte_count) return false;
+    *length = h->bytes[*at] | (size_t)h->bytes[*at + 1] << 8;
+    *at += 2;
+    return true;
+}
+
+/// Where the coded row of a position lies; nothing where the lengths lead outside the bytes.
+static dkv_coded_row locate(const dkv_decode_layer *l, size_t position, int16_t *residual) {
+    const dkv_history *h = &l->history;
+    dkv_coded_row row = {
+        .mode = dkv_is_reference(l->layer, position) ? &l->layer->references : &l->layer->rows,
+        .pair_bits = dkv_pair_bits(visible(l->layer, position)), .residual = residual,
+    };
+    size_t at = h->offsets[position / DKV_GROUP], length;
+    for (size_t i = position / DKV_GROUP * DKV_GROUP; i < position; i++) {
+        if (!measure(h, i, &at, &length)) return row;
+        at += length;
+    }
+    if (!measure(h, position, &at, &length) || at > h->byte_count || length > h->byte_count - at) return row;
+    row.bytes = h->bytes + at;
+    row.length = length;
+    return row;
+}
+
+/// The pair of a decoded row. Returns false if it is no row.
+static bool pair_of(const dkv_layer *layer, const dkv_coded_row *row, size_t position, uint32_t *a, uint32_t *b) {
+    dkv_pair_split(row->pair, a, b);
+    const size_t limit = visible(layer, position);
+    return row->sound && *a < limit && *b < limit;
+}
+
+static bool restore_reference(const dkv_decode_layer *l, const dkv_coded_row *row, size_t position, int8_t *to) {
+    const size_t columns = l->layer->columns;
+    int8_t a[columns], b[columns];
+    uint32_t first, second;
+    if (!pair_of(l->layer, row, position, &first, &second)) return false;
+    dkv_candidate_get(&l->candidates, first, a, columns);
+    dkv_candidate_get(&l->candidates, second, b, columns);
+    for (size_t i = 0; i < columns; i++) to[i] = to_unit(predicted(a, b, i) + row->residual[i]);
+    return true;
+}
+
+/// A candidate, which is decoded where it is a reference that nobody keeps.
+static bool candidate(const dkv_decode *d, const dkv_decode_layer *l, uint32_t number, int16_t *residual, int8_t *to) {
+    const dkv_layer *layer = l->layer;
+    if (d->whole || number < layer->prototypes) {
+        dkv_candidate_get(&l->candidates, number, to, layer->columns);
+        return true;
+    }
+    const size_t position = reference_position(layer, number - layer->prototypes);
+    dkv_coded_row row = locate(l, position, residual);
+    dkv_rows_decode(layer->tables, layer->columns, &row, 1);
+    return restore_reference(l, &row, position, to);
+}
+
+INLINED void add_pair(const int8_t *restrict a, const int8_t *restrict b, const int16_t *restrict residual,
+                      float *restrict to, size_t columns) {
+    for (size_t i = 0; i < columns; i++) to[i] = (float)(predicted(a, b, i) + residual[i]);
+}
+
+INLINED bool restore_row(const dkv_decode *d, const dkv_decode_layer *l, const decoder *m, const dkv_coded_row *row,
+                               size_t position, float *to) {
+    const size_t columns = l->layer->columns;
+    int16_t *other = m->residuals + DKV_ROWS_AT_ONCE * columns;
+    uint32_t first, second;
+    if (!pair_of(l->layer, row, position, &first, &second)) return false;
+    if (!candidate(d, l, first, other, m->first) || !candidate(d, l, second, other, m->second)) return false;
+    add_pair(m->first, m->second, row->residual, to, columns);
+    return true;
+}
+
+/// Reads rows' coefficients; references become candidates. Returns false where one is no row.
+INLINED bool read(const dkv_decode *d, const dkv_decode_layer *l, const decoder *m, const uint32_t *positions) {
+    const dkv_layer *layer = l->layer;
+    const size_t columns = layer->columns;
+    bool sound = true;
+    dkv_coded_row rows[DKV_ROWS_AT_ONCE];
+    for (size_t first = 0; first < m->block.count; first += DKV_ROWS_AT_ONCE) {
+        const size_t count = smaller(DKV_ROWS_AT_ONCE, m->block.count - first);
+        for (size_t k = 0; k < count; k++) rows[k] = locate(l, positions[first + k], m->residuals + k * columns);
+        dkv_rows_decode(layer->tables, columns, rows, count);
+        for (size_t k = 0; k < count; k++) {
+            float *to = m->block.coefficients + (first + k) * columns;
+            if (!restore_row(d, l, m, &rows[k], positions[first + k], to)) {
+                memset(to, 0, 4 * columns);
+                sound = false;
+            } else if (d->references) {
+                for (size_t i = 0; i < columns; i++) m->first[i] = to_unit((int)to[i]);
+                const size_t number = dkv_references_before(layer, positions[first + k]);
+                dkv_candidate_set(&l->candidates, layer->prototypes + number, m->first);
+            }
+        }
+    }
+    return sound;
+}
+
+static void restore_sinks(const dkv_decode_layer *l, const dkv_block *b, const uint32_t *positions,
+                          const dkv_plane *decoded) {
+    const size_t n = l->layer->elements;
+    for (size_t i = 0; i < b->count; i++) {
+        if (positions[i] >= l->layer->sinks) continue;
+        dkv_from_halves(l->history.sinks + positions[i] * n, decoded->base + b->list[i] * decoded->ld, n);
+    }
+}
+
+CLONED void dkv_decode_task(void *context, size_t index, size_t worker) {
+    const dkv_decode *d = context;
+    decoder m = decoder_make(d, d->scratch + worker * d->scratch_size);
+    const uint32_t *positions = d->positions + index * d->block;
+    m.block.list = d->list + index * d->block;
+    m.block.count = smaller(d->block, d->count - index * d->block);
+    for (size_t i = 0; i < d->layer_count; i++) {
+        const dkv_decode_layer *l = &d->layers[i];
+        if (!read(d, l, &m, positions)) note(d->failed, (uint32_t)i);
+        if (!d->decoded) continue;
+        dkv_block_predict(&m.block, l->layer, d->decoded + i);
+        dkv_block_inverse(&m.block, l->layer, d->decoded + i);
+        restore_sinks(l, &m.block, positions, d->decoded + i);
+    }
+}
+
+size_t dkv_decode_count(const dkv_decode *d) { return (d->count + d->block - 1) / d->block; }

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// Search for reference pairs and products in terms of `panel_dots`, which the including file defines. Included once per
+// instruction set; the loops below become vector code of that set.
+#include <string.h>
+
+#include "CCompression.h"
+
+#pragma STDC FP_CONTRACT OFF
+
+enum { run = 64 };
+
+/// The first place of the least of `norms − factor · dots + 2 · crossed` (crossed may be NULL). Scores take the place of `dots`.
+INLINE uint32_t least(const int32_t *norms, int32_t *dots, int32_t factor, const int32_t *crossed, size_t count) {
+    int32_t best = INT32_MAX;
+    for (size_t i = 0; i < count; i++) {
+        dots[i] = norms[i] - factor * dots[i] + (crossed ? 2 * crossed[i] : 0);
+        best = dots[i] < best ? dots[i] : best;
+    }
+    // Whole runs have no exits, which lets vectors look through them.
+    size_t first = 0;
+    for (; first + run <= count; first += run) {
+        int32_t found = 0;
+        for (size_t i = 0; i < run; i++) found |= dots[first + i] == best;
+        if (found) break;
+    }
+    while (dots[first] != best) first++;
+    return (uint32_t)first;
+}
+
+/// `to[row][candidate]`: products of rows with all candidates of the first panels, over the searched columns.
+INLINE void dots(const dkv_candidates *c, const int8_t *rows, size_t ld, size_t count, size_t panels, int32_t *to,
+                 size_t width) {
+    int32_t bias[DKV_SEARCH_ROWS];
+    for (size_t r = 0; r < count; r++) {
+        int32_t sum = 0;
+        for (size_t k = 0; k < c->searched; k++) sum += rows[r * ld + k];
+        bias[r] = -128 * sum;
+    }
+    const size_t step = DKV_LANES * c->columns;
+    for (size_t p = 0; p < panels; p += 2) {
+        panel_dots(c->panels + p * step, step, panels - p < 2 ? 1 : 2, rows, ld, c->searched, count, bias, 1,
+                   to + p * DKV_LANES, width);
+    }
+}
+
+static void pair_search(const dkv_candidates *c, const int8_t *rows, size_t count, const size_t *limits,
+                        int32_t *scratch, uint32_t *first, uint32_t *second) {
+    size_t most = 0;
+    for (size_t i = 0; i < count; i++) most = limits[i] > most ? limits[i] : most;
+    const size_t panels = (most + DKV_LANES - 1) / DKV_LANES, width = panels * DKV_LANES;
+    int32_t *direct = scratch, *crossed = scratch + DKV_SEARCH_ROWS * width;
+    int8_t nearest[DKV_SEARCH_ROWS * c->searched];
+    dots(c, rows, c->columns, count, panels, direct, width);
+    for (size_t i = 0; i < count; i++) {
+        memcpy(crossed, direct + i * width, limits[i] * sizeof *crossed);
+        first[i] = least(c->norms, crossed, 2, NULL, limits[i]);
+        dkv_candidate_get(c, first[i], nearest + i * c->searched, c->searched);
+    }
+    dots(c, nearest, c->searched, count, panels, crossed, width);
+    for (size_t i = 0; i < count; i++) {
+        second[i] = least(c->norms, direct + i * width, 4, crossed + i * width, limits[i]);
+    }
+}
+
+/// One or two panels of outputs for up to DKV_SEARCH_ROWS rows.
+INLINE void multiply_panels(const dkv_matrix *m, size_t panel, size_t panels, const dkv_codes *x, size_t row, size_t count,
+                            const float *add, size_t ld, float *const *y) {
+    enum { width = 2 * DKV_LANES };
+    const size_t step = DKV_LANES * m->inputs, outputs = panels * DKV_LANES;
+    const uint8_t *weights = m->panels + panel * step;
+    const int8_t *codes = x->codes + row * x->columns;
+    const float *scales = m->scales + panel * DKV_LANES;
+    const bool split = x->split < x->columns;
+    int32_t low[DKV_SEARCH_ROWS * width], high[DKV_SEARCH_ROWS * width];
+    panel_dots(weights, step, panels, codes, x->columns, x->split, count, x->biases + 2 * row, 2, low, width);
+    if (split) {
+        panel_dots(weights + x->split * DKV_LANES, step, panels, codes + x->split, x->columns, x->columns - x->split, count,
+                   x->biases + 2 * row + 1, 2, high, width);
+    }
+    for (size_t r = 0; r < count; r++) {
+        float *to = y[row + r] + panel * DKV_LANES, sums[width];
+        for (size_t i = 0; i < outputs; i++) sums[i] = (float)low[r * width + i] * x->scales[2 * (row + r)];
+        if (split) {
+            const float scale = x->scales[2 * (row + r) + 1];
+            for (size_t i = 0; i < outputs; i++) sums[i] += (float)high[r * width + i] * scale;
+        }
+        for (size_t i = 0; i < outputs; i++) sums[i] *= scales[i];
+        if (add) {
+            const float *from = add + (row + r) * ld + panel * DKV_LANES;
+            for (size_t i = 0; i < outputs; i++) sums[i] += from[i];
+        }
+        for (size_t i = 0; i < outputs; i++) to[i] = sums[i];
+    }
+}
+
+/// Asks for a share of the panels that come next, so that their way from memory does not show.
+INLINE void prefetch_share(const uint8_t *next, size_t bytes, size_t part, size_t parts) {
+    const size_t share = (bytes + parts - 1) / parts, end = (part + 1) * share < bytes ? (part + 1) * share : bytes;
+    for (size_t i = part * share; i < end; i += 64) __builtin_prefetch(next + i, 0, 2);
+}
+
+static void multiply(const dkv_matrix *m, const dkv_codes *x, size_t rows, const float *add, size_t ld,
+                     float *const *y) {
+    const size_t all = m->outputs / DKV_LANES, step = DKV_LANES * m->inputs;
+    for (size_t panel = 0; panel < all; panel += 2) {
+        const size_t panels = all - panel < 2 ? 1 : 2, left = all - panel - panels;
+        for (size_t row = 0; row < rows; row += DKV_SEARCH_ROWS) {
+            const size_t count = rows - row < DKV_SEARCH_ROWS ? rows - row : DKV_SEARCH_ROWS;
+            prefetch_share(m->panels + (panel + panels) * step, (left < 2 ? left : 2) * step, row / DKV_SEARCH_ROWS,
+                           (rows + DKV_SEARCH_ROWS - 1) / DKV_SEARCH_ROWS);
+            if (panels == 1) multiply_panels(m, panel, 1, x, row, count, add, ld, y);
+            else multiply_panels(m, panel, 2, x, row, count, add, ld, y);
+        }
+    }
+}
