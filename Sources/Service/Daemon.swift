@@ -23,7 +23,7 @@ public final class Daemon: ServiceLifecycle.Service {
     /// How often it notes for dashboards what it does.
     private static let reportInterval = Duration.seconds(10)
     /// How often it looks for outputs to write down, and by how many tokens they must have grown.
-    private static let checkpointInterval = Duration.seconds(1), checkpointTokens = 256
+    private static let checkpointInterval = Duration.milliseconds(200), checkpointTokens = 256
 
     private let queue: JobQueue
     private let worker: JobWorker

@@ -128,6 +128,35 @@ struct CodedModel {
         }
     }
 
+    @Test func whatWasSavedAndWhyNotMoreIsTold() async throws {
+        try await Self.withDirectory { directory in
+            let request = coded.request("Who?"), engine = try coded.engine(coded.store(directory))
+            let fresh = try await engine.generate(request)
+            #expect(fresh.miss == .absent && fresh.secondsSaved == 0)
+            let again = try await engine.generate(request)
+            #expect(again.miss == nil && again.secondsSaved > 0 && again.secondsSaved <= fresh.prefillSeconds)
+            await engine.flush()
+            engine.stop()
+            let stored = try coded.engine(coded.store(directory))
+            let found = try await stored.generate(request)
+            #expect(found.miss == nil && abs(found.secondsSaved - again.secondsSaved) < 1e-6)
+            // No segment of it could have been found.
+            #expect(try await stored.generate(coded.request("Who?", repeats: 1)).miss == nil)
+            stored.stop()
+            let chunk = try #require(
+                try coded.store(directory).entries.first { $0.index == 1 }, "two segments were stored")
+            let path = "\(directory)/\(chunk.key).chunk", file = URL(fileURLWithPath: path)
+            var bytes = try Data(contentsOf: file)
+            bytes[bytes.count - 9] ^= 1
+            try bytes.write(to: file)
+            let damaged = try coded.engine(coded.store(directory))
+            defer { damaged.stop() }
+            let partly = try await damaged.generate(request)
+            #expect(partly.miss == .checksum && partly.cachedTokens == 256 && partly.tokens == fresh.tokens)
+            #expect(partly.secondsSaved > 0 && partly.secondsSaved < found.secondsSaved)
+        }
+    }
+
     @Test func sequencesThatBeginAlikeComputeTheBeginningOnce() async throws {
         let engine = try coded.engine(), coded = coded
         defer { engine.stop() }
