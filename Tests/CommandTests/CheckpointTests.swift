@@ -72,7 +72,7 @@ import Testing
     @Test func codedPromptsMakeNoDifference() async throws {
         try await withQueue { program, client in
             try await TinyModel.with { model in
-                try await expectTheSame(7000, words: 300, model.program(program), client)
+                try await expectTheSame(20_000, words: 300, model.program(program), client)
             }
         }
     }

@@ -2,7 +2,7 @@
 
 import Foundation
 
-/// The tiny random model with a context of 8,192 tokens and a cache directory of its own, for runs with `kv.policy: deltakv` that
+/// The tiny random model with a context of 32,768 tokens and a cache directory of its own, for runs with `kv.policy: deltakv` that
 /// take a moment.
 struct TinyModel {
     /// What a program that uses both finds in its environment.
@@ -17,7 +17,7 @@ struct TinyModel {
         try FileManager.default.copyItem(atPath: golden, toPath: model)
         let configuration = URL(fileURLWithPath: model + "/config.json")
         let text = try String(contentsOf: configuration, encoding: .utf8)
-        try text.replacing(#""max_position_embeddings": 1024"#, with: #""max_position_embeddings": 8192"#)
+        try text.replacing(#""max_position_embeddings": 1024"#, with: #""max_position_embeddings": 32768"#)
             .write(to: configuration, atomically: true, encoding: .utf8)
         try await body(
             TinyModel(environment: [
