@@ -128,33 +128,41 @@ struct CodedModel {
         }
     }
 
+    /// What was found again is said with what it had cost, and of a damaged chunk that it was one.
     @Test func whatWasSavedAndWhyNotMoreIsTold() async throws {
-        try await Self.withDirectory { directory in
-            let request = coded.request("Who?"), engine = try coded.engine(coded.store(directory))
-            let fresh = try await engine.generate(request)
-            #expect(fresh.miss == .absent && fresh.secondsSaved == 0)
-            let again = try await engine.generate(request)
-            #expect(again.miss == nil && again.secondsSaved > 0 && again.secondsSaved <= fresh.prefillSeconds)
-            await engine.flush()
-            engine.stop()
-            let stored = try coded.engine(coded.store(directory))
-            let found = try await stored.generate(request)
-            #expect(found.miss == nil && abs(found.secondsSaved - again.secondsSaved) < 1e-6)
-            // No segment of it could have been found.
-            #expect(try await stored.generate(coded.request("Who?", repeats: 1)).miss == nil)
-            stored.stop()
-            let chunk = try #require(
-                try coded.store(directory).entries.first { $0.index == 1 }, "two segments were stored")
-            let path = "\(directory)/\(chunk.key).chunk", file = URL(fileURLWithPath: path)
-            var bytes = try Data(contentsOf: file)
-            bytes[bytes.count - 9] ^= 1
-            try bytes.write(to: file)
-            let damaged = try coded.engine(coded.store(directory))
-            defer { damaged.stop() }
-            let partly = try await damaged.generate(request)
-            #expect(partly.miss == .checksum && partly.cachedTokens == 256 && partly.tokens == fresh.tokens)
-            #expect(partly.secondsSaved > 0 && partly.secondsSaved < found.secondsSaved)
-        }
+        let directory = NSTemporaryDirectory() + "deltakv-engine-\(UUID().uuidString)"
+        defer { try? FileManager.default.removeItem(atPath: directory) }
+        let request = coded.request("Who?"), engine = try coded.engine(coded.store(directory))
+        let fresh = try await engine.generate(request)
+        #expect(fresh.miss == .absent && fresh.secondsSaved == 0)
+        let again = try await engine.generate(request)
+        #expect(again.miss == nil && again.secondsSaved > 0 && again.secondsSaved <= fresh.prefillSeconds)
+        await engine.flush()
+        engine.stop()
+        let found = try await generateOnce(request, directory)
+        #expect(found.miss == nil && abs(found.secondsSaved - again.secondsSaved) < 1e-6)
+        // No segment of it could have been found.
+        #expect(try await generateOnce(coded.request("Who?", repeats: 1), directory).miss == nil)
+        try damageChunk(1, in: directory)
+        let partly = try await generateOnce(request, directory)
+        #expect(partly.miss == .checksum && partly.cachedTokens == 256 && partly.tokens == fresh.tokens)
+        #expect(partly.secondsSaved > 0 && partly.secondsSaved < found.secondsSaved)
+    }
+
+    /// In an engine of its own, over what is in the directory.
+    private func generateOnce(_ request: GenerationRequest, _ directory: String) async throws -> Generation {
+        let engine = try coded.engine(coded.store(directory))
+        defer { engine.stop() }
+        return try await engine.generate(request)
+    }
+
+    private func damageChunk(_ index: Int, in directory: String) throws {
+        let entries = try coded.store(directory).entries
+        let chunk = try #require(entries.first { $0.index == index })
+        let file = URL(fileURLWithPath: "\(directory)/\(chunk.key).chunk")
+        var bytes = try Data(contentsOf: file)
+        bytes[bytes.count - 9] ^= 1
+        try bytes.write(to: file)
     }
 
     @Test func sequencesThatBeginAlikeComputeTheBeginningOnce() async throws {
