@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Attention over paged KV: how a tile of query rows walks its context. The arithmetic is in the kernel tables.
-#include "CKernels.h"
-
-enum { chunk_pages = DKV_CHUNK_TOKENS / DKV_PAGE_TOKENS };
+#include "attention_int8_internal.h"
 
 /// A worker's scratch: one tile's queries, states and the buffers of a page step.
 typedef struct tile_scratch {
@@ -11,12 +9,14 @@ typedef struct tile_scratch {
     float *wide;                                // [2][DKV_PAGE_TOKENS · d]
 } tile_scratch;
 
-// A multiple of a cache line, and enough for the bands of int8 attention too.
-size_t dkv_attention_scratch(size_t d) { return DKV_TILE_ROWS * (3 * d + DKV_PAGE_TOKENS) + 2 * DKV_PAGE_TOKENS * d; }
+size_t dkv_attention_scratch(size_t d, size_t sparse_context) {
+    const size_t pages = (sparse_context + DKV_PAGE_TOKENS - 1) / DKV_PAGE_TOKENS;
+    return tile_scratch_size(d) + sparse_notes_size(pages * DKV_PAGE_TOKENS);
+}
 
 static tile_scratch scratch_of(const dkv_attention *a, size_t worker) {
     const size_t d = a->shape.head_dimension;
-    float *base = a->scratch + worker * dkv_attention_scratch(d);
+    float *base = a->scratch + worker * a->scratch_size;
     tile_scratch s = {.queries = base};
     s.output = s.queries + DKV_TILE_ROWS * d;
     s.chunk_output = s.output + DKV_TILE_ROWS * d;
@@ -95,7 +95,7 @@ void dkv_attention_task(void *context, size_t index, size_t worker) {
     const dkv_attention *a = context;
     const dkv_attention_unit *u = &a->units[index];
     if (a->shape.type == DKV_KV_INT8) {
-        a->int8->attend(a, u, a->scratch + worker * dkv_attention_scratch(a->shape.head_dimension));
+        a->int8->attend(a, u, a->scratch + worker * a->scratch_size);
         return;
     }
     const tile_scratch t = scratch_of(a, worker);

@@ -9,20 +9,20 @@ enum { page_tokens = DKV_PAGE_TOKENS, chunk_pages = DKV_CHUNK_TOKENS / DKV_PAGE_
 
 /// Where the parts of one head of a page start.
 typedef struct int8_head {
-    int8_t *keys;
-    float *key_scales;
-    int32_t *key_sums;
-    int8_t *values;
-    float *value_scales;
+    uint8_t *upper;
+    float *key_scales, *value_scales;
+    uint8_t *rows;  // [page_tokens][int8_row_bytes(d)]
 } int8_head;
+
+/// Bytes of the lower half of a token's key and its value.
+static inline size_t int8_row_bytes(size_t d) { return d / 2 + d; }
 
 static inline int8_head int8_head_at(char *start, size_t d) {
     int8_head h;
-    h.keys = (int8_t *)start;
-    h.key_scales = (float *)(start + page_tokens * d);
-    h.key_sums = (int32_t *)(h.key_scales + page_tokens);
-    h.values = (int8_t *)(h.key_sums + page_tokens);
-    h.value_scales = (float *)(h.values + page_tokens * d);
+    h.upper = (uint8_t *)start;
+    h.key_scales = (float *)(start + page_tokens * d / 2);
+    h.value_scales = h.key_scales + page_tokens;
+    h.rows = (uint8_t *)(h.value_scales + page_tokens);
     return h;
 }
 
@@ -49,15 +49,23 @@ static inline __attribute__((always_inline)) void int8_spread(const float *x, fl
     }
 }
 
+static inline int32_t sum_of(const int8_t *codes, size_t d) {
+    int32_t sum = 0;
+    for (size_t i = 0; i < d; i++) sum += codes[i];
+    return sum;
+}
+
 /// Puts a token's codes and scales where the layout has them.
 static inline void int8_place(int8_head head, size_t slot, size_t d, const int8_t *key, float key_scale,
                               const int8_t *value, float value_scale) {
-    int32_t sum = 0;
-    for (size_t g = 0; g < d / 4; g++) memcpy(head.keys + (g * page_tokens + slot) * 4, key + g * 4, 4);
-    for (size_t i = 0; i < d; i++) sum += key[i];
-    int8_t *values = head.values + slot / 4 * d * 4 + slot % 4;
-    for (size_t i = 0; i < d; i++) values[i * 4] = value[i];
-    head.key_sums[slot] = -128 * sum;
+    uint8_t upper[DKV_MAX_HEAD_DIMENSION / 2], *row = head.rows + slot * int8_row_bytes(d);
+    for (size_t i = 0; i < d / 2; i++) {
+        const uint8_t first = (uint8_t)(key[i] + 128), second = (uint8_t)(key[d / 2 + i] + 128);
+        upper[i] = (uint8_t)(first >> 4 | (second & 0xf0));
+        row[i] = (uint8_t)((first & 0x0f) | second << 4);
+    }
+    for (size_t g = 0; g < d / 8; g++) memcpy(head.upper + (g * page_tokens + slot) * 4, upper + g * 4, 4);
+    memcpy(row + d / 2, value, d);
     // Scores carry a NaN into their row's sum, so that one in a value is not lost either.
     head.key_scales[slot] = isnan(value_scale) ? NAN : key_scale;
     head.value_scales[slot] = value_scale;
@@ -78,6 +86,60 @@ static inline float *result_of(const dkv_attention *a, const dkv_attention_unit 
 static inline size_t first_page_of(const dkv_attention *a, size_t chunk, size_t position) {
     const size_t page = dkv_first_seen(a, position) / page_tokens;
     return page > chunk * chunk_pages ? page : chunk * chunk_pages;
+}
+
+/// Floats of a worker's scratch for tiles: a multiple of a cache line, and enough for the bands of a unit over int8 pages, with a
+/// chunk's pages.
+static inline size_t tile_scratch_size(size_t d) {
+    const size_t tile = DKV_TILE_ROWS * (3 * d + page_tokens) + 2 * page_tokens * d;
+    const size_t bands = chunk_pages * page_tokens * d / 2 + DKV_TILE_ROWS * (d + 2 * page_tokens) + DKV_UNIT_ROWS * 2 * d;
+    return tile > bands ? tile : bands;
+}
+
+/// Room for what the selection of tokens notes about a context, at the end of a worker's scratch.
+typedef struct sparse_notes {
+    size_t capacity;                  // tokens, a multiple of a page's
+    float *guesses;                   // [DKV_SPARSE_HEADS][capacity]
+    int32_t *products;                // [capacity][DKV_SPARSE_HEADS]: query codes times upper halves, in an order of their own
+    float *key_scales;                // [capacity]
+    uint32_t *picked;                 // [capacity + page_tokens]
+    uint8_t *codes;                   // [capacity]
+} sparse_notes;
+
+/// Floats of scratch that notes on a context take.
+static inline size_t sparse_notes_size(size_t capacity) {
+    return (2 * DKV_SPARSE_HEADS + 2) * capacity + page_tokens + capacity / 4;
+}
+
+static inline sparse_notes sparse_notes_in(float *scratch, size_t tokens) {
+    sparse_notes n = {.capacity = (tokens + page_tokens - 1) / page_tokens * page_tokens, .guesses = scratch};
+    n.products = (int32_t *)(n.guesses + DKV_SPARSE_HEADS * n.capacity);
+    n.key_scales = (float *)(n.products + DKV_SPARSE_HEADS * n.capacity);
+    n.picked = (uint32_t *)(n.key_scales + n.capacity);
+    n.codes = (uint8_t *)(n.picked + n.capacity + page_tokens);
+    return n;
+}
+
+/// Base-2 logarithm of a finite number above 0, linear between powers of two.
+static inline float coarse_log2(float x) {
+    int32_t bits;
+    memcpy(&bits, &x, 4);
+    return (float)(bits - 0x3f800000) * 0x1p-23f;
+}
+
+/// The largest distance between a head's mass and a guess that is told apart, and the codes of an octave.
+#define SPARSE_LONGEST 31.875f
+#define SPARSE_CODES 8.0f
+/// Bounds of the exponents that a mass is summed from, and of the guess that they are relative to.
+#define SPARSE_LEAST_EXPONENT (-126.0f)
+#define SPARSE_MOST_EXPONENT 64.0f
+#define SPARSE_MOST_GUESS 1e30f
+
+/// The tokens at the ends of a context are always picked.
+static inline void mark_ends(uint8_t *codes, size_t tokens) {
+    memset(codes, 0, tokens < DKV_SPARSE_FIRST ? tokens : DKV_SPARSE_FIRST);
+    const size_t last = tokens < DKV_SPARSE_LAST ? tokens : DKV_SPARSE_LAST;
+    memset(codes + tokens - last, 0, last);
 }
 
 /// The factor that turns a sum of weighted values into an average; nothing seen gives zeros, a NaN stays one.

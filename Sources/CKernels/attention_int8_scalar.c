@@ -26,7 +26,8 @@ static float quantize(const float *x, size_t d, int8_t *codes) {
 
 /// A row's state and what it reads.
 typedef struct row_state {
-    uint8_t query[DKV_MAX_HEAD_DIMENSION];
+    int8_t query[DKV_MAX_HEAD_DIMENSION];
+    int32_t query_sum;
     float query_scale;
     float output[DKV_MAX_HEAD_DIMENSION];
     float maximum, sum;
@@ -38,9 +39,24 @@ static void clear(row_state *s) {
     s->sum = 0;
 }
 
+/// A token's row, and its key's code of element i.
+static const uint8_t *row_of(int8_head h, size_t d, size_t token) { return h.rows + token * int8_row_bytes(d); }
+
+static int32_t upper_of(int8_head h, size_t d, size_t token, size_t i) {
+    const size_t half = d / 2, at = i % half;
+    const uint8_t both = h.upper[(at / 4 * page_tokens + token) * 4 + at % 4];
+    return i < half ? both & 15 : both >> 4;
+}
+
+static int32_t lower_of(int8_head h, size_t d, size_t token, size_t i) {
+    const size_t half = d / 2;
+    const uint8_t both = row_of(h, d, token)[i % half];
+    return i < half ? both & 15 : both >> 4;
+}
+
 static float score_of(const row_state *s, int8_head h, size_t d, size_t token) {
-    int32_t dot = h.key_sums[token];
-    for (size_t i = 0; i < d; i++) dot += s->query[i] * h.keys[(i / 4 * page_tokens + token) * 4 + i % 4];
+    int32_t dot = -128 * s->query_sum;
+    for (size_t i = 0; i < d; i++) dot += s->query[i] * (16 * upper_of(h, d, token, i) + lower_of(h, d, token, i));
     return (float)dot * h.key_scales[token] * s->query_scale;
 }
 
@@ -53,15 +69,21 @@ static float folded(const float *weights) {
     return lanes[0];
 }
 
-static void attend_page(row_state *s, int8_head h, size_t d, size_t hidden, size_t visible) {
-    float scores[page_tokens], weights[page_tokens] = {0}, weighted[page_tokens] = {0}, now = s->maximum, top = 0x1p-100f;
+/// A token with its score.
+typedef struct scored_token {
+    float score, value_scale;
+    const int8_t *value;
+} scored_token;
+
+/// Takes up to a page of tokens, at their places in it, into a row's state; those before `hidden` are not seen.
+static void take(row_state *s, const scored_token *tokens, size_t hidden, size_t visible, size_t d) {
+    float weights[page_tokens] = {0}, weighted[page_tokens] = {0}, now = s->maximum, top = 0x1p-100f;
     for (size_t t = hidden; t < visible; t++) {
-        scores[t] = score_of(s, h, d, t);
-        if (scores[t] > now) now = scores[t];
+        if (tokens[t].score > now) now = tokens[t].score;
     }
     for (size_t t = hidden; t < visible; t++) {
-        weights[t] = dkv_exp2(scores[t] - now);
-        weighted[t] = weights[t] * h.value_scales[t];
+        weights[t] = dkv_exp2(tokens[t].score - now);
+        weighted[t] = weights[t] * tokens[t].value_scale;
         if (weighted[t] > top) top = weighted[t];
     }
     const float factor = dkv_exp2(s->maximum - now), scale = 255.0f / top, worth = top * (1.0f / 255.0f);
@@ -71,21 +93,36 @@ static void attend_page(row_state *s, int8_head h, size_t d, size_t hidden, size
         int32_t dot = 0;
         for (size_t t = hidden; t < visible; t++) {
             const int32_t code = weighted[t] > 0 ? (int32_t)nearbyintf(weighted[t] * scale) : 0;  // also for a NaN
-            dot += code * h.values[(t / 4 * d + i) * 4 + t % 4];
+            dot += code * tokens[t].value[i];
         }
         s->output[i] = fmaf((float)dot, worth, s->output[i] * factor);
     }
+}
+
+static scored_token scored(const row_state *s, int8_head h, size_t d, size_t token) {
+    const int8_t *value = (const int8_t *)row_of(h, d, token) + d / 2;
+    return (scored_token){score_of(s, h, d, token), h.value_scales[token], value};
+}
+
+static void attend_page(row_state *s, int8_head h, size_t d, size_t hidden, size_t visible) {
+    scored_token tokens[page_tokens];
+    for (size_t t = hidden; t < visible; t++) tokens[t] = scored(s, h, d, t);
+    take(s, tokens, hidden, visible, d);
+}
+
+static void load_query(const dkv_attention *a, const dkv_attention_unit *u, size_t row, row_state *s) {
+    const size_t d = a->shape.head_dimension;
+    float spread[DKV_MAX_HEAD_DIMENSION];
+    int8_spread(query_of(a, u, row), a->scale, d, spread);
+    s->query_scale = quantize(spread, d, s->query);
+    s->query_sum = sum_of(s->query, d);
 }
 
 static void attend_row(const dkv_attention *a, const dkv_attention_unit *u, size_t row) {
     const size_t d = a->shape.head_dimension, position = u->position + row / a->group;
     const size_t first = dkv_first_seen(a, position);
     row_state s;
-    int8_t codes[DKV_MAX_HEAD_DIMENSION];
-    float spread[DKV_MAX_HEAD_DIMENSION];
-    int8_spread(query_of(a, u, row), a->scale, d, spread);
-    s.query_scale = quantize(spread, d, codes);
-    for (size_t i = 0; i < d; i++) s.query[i] = (uint8_t)(codes[i] + 128);
+    load_query(a, u, row, &s);
     float total[DKV_MAX_HEAD_DIMENSION] = {0}, maximum = DKV_EMPTY_MAXIMUM, sum = 0;
     for (size_t chunk = u->first_chunk; chunk < u->last_chunk; chunk++) {
         clear(&s);
@@ -108,9 +145,92 @@ static void attend_row(const dkv_attention *a, const dkv_attention_unit *u, size
     for (size_t i = 0; i < d; i++) y[i] = total[i] * inverse_of(sum);
 }
 
+static float coarse_exp2(float x) {
+    x = x < SPARSE_LEAST_EXPONENT ? SPARSE_LEAST_EXPONENT : x > SPARSE_MOST_EXPONENT ? SPARSE_MOST_EXPONENT : x;
+    const int32_t bits = (int32_t)nearbyintf((x + 127.0f) * 0x1p23f);
+    float power;
+    memcpy(&power, &bits, 4);
+    return power;
+}
+
+/// Notes a head's guesses; returns its mass, which is no number if a key or the query is none.
+static float guess(const row_state *s, const dkv_attention *a, const dkv_attention_unit *u, float *guesses) {
+    const size_t d = a->shape.head_dimension, tokens = u->position + 1;
+    float largest = DKV_MASKED_SCORE, lanes[page_tokens] = {0};
+    for (size_t t = 0; t < tokens; t++) {
+        const int8_head h = int8_head_of(a, u, t / page_tokens);
+        int32_t dot = 0;
+        for (size_t i = 0; i < d; i++) dot += s->query[i] * upper_of(h, d, t % page_tokens, i);
+        guesses[t] = (float)(32 * dot - 241 * s->query_sum) * h.key_scales[t % page_tokens] * (s->query_scale * 0.5f);
+        if (isnan(guesses[t])) return NAN;
+        if (t < page_tokens && guesses[t] > largest) largest = guesses[t];
+    }
+    if (largest > SPARSE_MOST_GUESS) largest = SPARSE_MOST_GUESS;
+    // Places of the last page that no token has count with next to nothing, everywhere alike.
+    for (size_t t = 0; t < (tokens + page_tokens - 1) / page_tokens * page_tokens; t++) {
+        lanes[t % 16] += coarse_exp2((t < tokens ? guesses[t] : DKV_MASKED_SCORE) - largest);
+    }
+    return largest + coarse_log2(folded(lanes));
+}
+
+/// Notes which tokens heads `first ..< first + rows` attend to, in ascending order; returns their number.
+static size_t pick(const sparse_notes *n, const float *mass, size_t rows, size_t tokens, size_t kept) {
+    for (size_t t = 0; t < tokens; t++) {
+        float least = SPARSE_LONGEST;
+        for (size_t r = 0; r < rows; r++) {
+            const float distance = mass[r] - n->guesses[r * n->capacity + t];
+            if (distance < least) least = distance;
+        }
+        if (least < 0) least = 0;
+        n->codes[t] = (uint8_t)nearbyintf(least * SPARSE_CODES);
+    }
+    mark_ends(n->codes, tokens);
+    for (size_t most = 0;; most++) {
+        size_t count = 0;
+        for (size_t t = 0; t < tokens; t++) {
+            if (n->codes[t] <= most) n->picked[count++] = (uint32_t)t;
+        }
+        if (count >= kept || most == DKV_SPARSE_FARTHEST) return count;
+    }
+}
+
+static void attend_sparsely(const dkv_attention *a, const dkv_attention_unit *u, size_t first, size_t rows, float *scratch) {
+    const size_t d = a->shape.head_dimension;
+    const sparse_notes n = sparse_notes_in(scratch + tile_scratch_size(d), u->position + 1);
+    row_state states[DKV_SPARSE_HEADS];
+    float mass[DKV_SPARSE_HEADS];
+    for (size_t r = 0; r < rows; r++) {
+        load_query(a, u, first + r, &states[r]);
+        clear(&states[r]);
+        mass[r] = guess(&states[r], a, u, n.guesses + r * n.capacity);
+    }
+    const size_t count = pick(&n, mass, rows, u->position + 1, u->kept);
+    for (size_t r = 0; r < rows; r++) {
+        for (size_t i = 0; i < count; i += page_tokens) {
+            scored_token tokens[page_tokens];
+            size_t taken = 0;
+            for (; taken < page_tokens && i + taken < count; taken++) {
+                const uint32_t t = n.picked[i + taken];
+                tokens[taken] = scored(&states[r], int8_head_of(a, u, t / page_tokens), d, t % page_tokens);
+            }
+            take(&states[r], tokens, 0, taken, d);
+        }
+        float *y = result_of(a, u, first + r);
+        const float inverse = isnan(mass[r]) ? NAN : inverse_of(states[r].sum);
+        for (size_t i = 0; i < d; i++) y[i] = states[r].output[i] * inverse;
+    }
+}
+
 static void attend(const dkv_attention *a, const dkv_attention_unit *u, float *scratch) {
-    (void)scratch;
-    for (size_t row = 0; row < u->rows * a->group; row++) attend_row(a, u, row);
+    const size_t rows = u->rows * a->group;
+    if (u->kept > 0 && a->window == 0) {
+        for (size_t first = 0; first < rows; first += DKV_SPARSE_HEADS) {
+            const size_t left = rows - first;
+            attend_sparsely(a, u, first, left < DKV_SPARSE_HEADS ? left : DKV_SPARSE_HEADS, scratch);
+        }
+        return;
+    }
+    for (size_t row = 0; row < rows; row++) attend_row(a, u, row);
 }
 
 static void store(char *head, size_t slot, size_t d, const float *key, const float *value) {

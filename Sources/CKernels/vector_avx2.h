@@ -66,12 +66,20 @@ INLINE void v_store_bytes(uint8_t *p, VI x) {
     memcpy(p, halves, 8);
 }
 INLINE V v_abs(V a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
+INLINE V v_as_float(VI a) { return _mm256_castsi256_ps(a); }
 INLINE VI v_bits(V a) { return _mm256_castps_si256(a); }
-/// Turns signed bytes into unsigned ones that are 128 more.
-INLINE VI v_flip_signs(VI a) { return _mm256_xor_si256(a, _mm256_set1_epi8((char)0x80)); }
+/// The lower and the upper four bits of each byte.
+INLINE VI v_low_halves(VI a) { return _mm256_and_si256(a, _mm256_set1_epi8(15)); }
+INLINE VI v_high_halves(VI a) { return v_low_halves(_mm256_srli_epi32(a, 4)); }
+/// Bytes with the upper four bits of one and the lower four of another.
+INLINE VI v_join_halves(VI upper, VI lower) {
+    const VI low = _mm256_set1_epi8(15);
+    return _mm256_or_si256(_mm256_andnot_si256(low, upper), _mm256_and_si256(low, lower));
+}
 INLINE V v_from_int(VI a) { return _mm256_cvtepi32_ps(a); }
 INLINE VI v_to_int(V a) { return _mm256_cvtps_epi32(a); }
 INLINE VI v_or(VI a, VI b) { return _mm256_or_si256(a, b); }
+INLINE VI v_add_int(VI a, VI b) { return _mm256_add_epi32(a, b); }
 INLINE VI v_shift_left(VI a, int n) { return _mm256_slli_epi32(a, n); }
 INLINE float v_sum(V a) {
     __m128 x = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
@@ -105,4 +113,36 @@ INLINE void v_transpose(V *x) {
         x[i] = _mm256_permute2f128_ps(y[i], y[i + 4], 0x20);
         x[i + 4] = _mm256_permute2f128_ps(y[i], y[i + 4], 0x31);
     }
+}
+/// Four vectors as rows of 4 in each half; each becomes columns.
+INLINE void v_transpose_quads(V *x) {
+    const V a = _mm256_unpacklo_ps(x[0], x[1]), b = _mm256_unpackhi_ps(x[0], x[1]);
+    const V c = _mm256_unpacklo_ps(x[2], x[3]), d = _mm256_unpackhi_ps(x[2], x[3]);
+    x[0] = _mm256_shuffle_ps(a, c, 0x44);
+    x[1] = _mm256_shuffle_ps(a, c, 0xee);
+    x[2] = _mm256_shuffle_ps(b, d, 0x44);
+    x[3] = _mm256_shuffle_ps(b, d, 0xee);
+}
+/// A vector of two halves from two places.
+INLINE V v_join_quads(const float *const *from) {
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(from[0])), _mm_loadu_ps(from[1]), 1);
+}
+/// Which of 64 codes are at most `most`.
+INLINE uint64_t v_at_most(const uint8_t *codes, uint8_t most) {
+    uint64_t found = 0;
+    for (int i = 0; i < 2; i++) {
+        const VI x = _mm256_loadu_si256((const __m256i *)(codes + 32 * i)), limit = _mm256_set1_epi8((char)most);
+        const VI below = _mm256_cmpeq_epi8(_mm256_min_epu8(x, limit), x);
+        found |= (uint64_t)(uint32_t)_mm256_movemask_epi8(below) << 32 * i;
+    }
+    return found;
+}
+/// Writes `first` plus the indices of the codes, of 8, that are at most `most`, at `to`, which has room for all; returns how many.
+INLINE size_t v_pick(const uint8_t *codes, uint8_t most, uint32_t first, uint32_t *to) {
+    size_t count = 0;
+    for (uint32_t i = 0; i < VW; i++) {
+        to[count] = first + i;
+        count += codes[i] <= most;
+    }
+    return count;
 }

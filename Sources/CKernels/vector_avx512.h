@@ -50,12 +50,19 @@ INLINE VI v_load_int(const int32_t *p) { return _mm512_loadu_si512(p); }
 INLINE void v_store_int(int32_t *p, VI x) { _mm512_storeu_si512(p, x); }
 INLINE void v_store_bytes(uint8_t *p, VI x) { _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(x)); }
 INLINE V v_abs(V a) { return _mm512_abs_ps(a); }
+INLINE V v_as_float(VI a) { return _mm512_castsi512_ps(a); }
 INLINE VI v_bits(V a) { return _mm512_castps_si512(a); }
-/// Turns signed bytes into unsigned ones that are 128 more.
-INLINE VI v_flip_signs(VI a) { return _mm512_xor_si512(a, _mm512_set1_epi8((char)0x80)); }
+/// The lower and the upper four bits of each byte.
+INLINE VI v_low_halves(VI a) { return _mm512_and_si512(a, _mm512_set1_epi8(15)); }
+INLINE VI v_high_halves(VI a) { return v_low_halves(_mm512_srli_epi32(a, 4)); }
+/// Bytes with the upper four bits of one and the lower four of another.
+INLINE VI v_join_halves(VI upper, VI lower) {
+    return _mm512_ternarylogic_epi32(_mm512_set1_epi8((char)0xf0), upper, lower, 0xca);
+}
 INLINE V v_from_int(VI a) { return _mm512_cvtepi32_ps(a); }
 INLINE VI v_to_int(V a) { return _mm512_cvtps_epi32(a); }
 INLINE VI v_or(VI a, VI b) { return _mm512_or_si512(a, b); }
+INLINE VI v_add_int(VI a, VI b) { return _mm512_add_epi32(a, b); }
 INLINE VI v_shift_left(VI a, int n) { return _mm512_slli_epi32(a, (unsigned)n); }
 INLINE float v_sum(V a) { return _mm512_reduce_add_ps(a); }
 INLINE float v_largest(V a) { return _mm512_reduce_max_ps(a); }
@@ -85,4 +92,55 @@ INLINE void v_transpose(V *x) {
         x[i + 8] = _mm512_shuffle_f32x4(a, c, 0xdd);
         x[i + 12] = _mm512_shuffle_f32x4(b, d, 0xdd);
     }
+}
+/// Four vectors as rows of 4 in each quarter; each becomes columns.
+INLINE void v_transpose_quads(V *x) {
+    const V a = _mm512_unpacklo_ps(x[0], x[1]), b = _mm512_unpackhi_ps(x[0], x[1]);
+    const V c = _mm512_unpacklo_ps(x[2], x[3]), d = _mm512_unpackhi_ps(x[2], x[3]);
+    x[0] = _mm512_shuffle_ps(a, c, 0x44);
+    x[1] = _mm512_shuffle_ps(a, c, 0xee);
+    x[2] = _mm512_shuffle_ps(b, d, 0x44);
+    x[3] = _mm512_shuffle_ps(b, d, 0xee);
+}
+/// A vector of four quarters from four places.
+INLINE V v_join_quads(const float *const *from) {
+    V x = _mm512_castps128_ps512(_mm_loadu_ps(from[0]));
+    x = _mm512_insertf32x4(x, _mm_loadu_ps(from[1]), 1);
+    x = _mm512_insertf32x4(x, _mm_loadu_ps(from[2]), 2);
+    return _mm512_insertf32x4(x, _mm_loadu_ps(from[3]), 3);
+}
+#define HAS_MIX_64
+/// `[4][64]` bytes from four places to `[64][4]`.
+INLINE void v_mix_64(const int8_t *const *from, int8_t *to) {
+    VI x[4], y[4], z[4];
+    for (int i = 0; i < 4; i++) x[i] = _mm512_loadu_si512(from[i]);
+    y[0] = _mm512_unpacklo_epi8(x[0], x[1]);
+    y[1] = _mm512_unpackhi_epi8(x[0], x[1]);
+    y[2] = _mm512_unpacklo_epi8(x[2], x[3]);
+    y[3] = _mm512_unpackhi_epi8(x[2], x[3]);
+    z[0] = _mm512_unpacklo_epi16(y[0], y[2]);  // of each quarter, elements 0 to 3
+    z[1] = _mm512_unpackhi_epi16(y[0], y[2]);
+    z[2] = _mm512_unpacklo_epi16(y[1], y[3]);
+    z[3] = _mm512_unpackhi_epi16(y[1], y[3]);
+    y[0] = _mm512_shuffle_i64x2(z[0], z[1], 0x44);
+    y[1] = _mm512_shuffle_i64x2(z[2], z[3], 0x44);
+    y[2] = _mm512_shuffle_i64x2(z[0], z[1], 0xee);
+    y[3] = _mm512_shuffle_i64x2(z[2], z[3], 0xee);
+    for (int i = 0; i < 2; i++) {
+        _mm512_storeu_si512(to + 128 * i, _mm512_shuffle_i64x2(y[2 * i], y[2 * i + 1], 0x88));
+        _mm512_storeu_si512(to + 128 * i + 64, _mm512_shuffle_i64x2(y[2 * i], y[2 * i + 1], 0xdd));
+    }
+}
+/// Which of 64 codes are at most `most`.
+INLINE uint64_t v_at_most(const uint8_t *codes, uint8_t most) {
+    return _mm512_cmple_epu8_mask(_mm512_loadu_si512(codes), _mm512_set1_epi8((char)most));
+}
+/// Writes `first` plus the indices of the codes, of 16, that are at most `most`, at `to`, which has room for all; returns how many.
+INLINE size_t v_pick(const uint8_t *codes, uint8_t most, uint32_t first, uint32_t *to) {
+    const __mmask16 picked = _mm_cmple_epu8_mask(_mm_loadu_si128((const __m128i *)codes), _mm_set1_epi8((char)most));
+    if (picked == 0) return 0;
+    const VI index = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const VI at = _mm512_add_epi32(index, _mm512_set1_epi32((int32_t)first));
+    _mm512_storeu_si512(to, _mm512_maskz_compress_epi32(picked, at));
+    return (size_t)__builtin_popcount(picked);
 }

@@ -43,7 +43,8 @@ final class BatchEngine {
         }
         pageCount = pages
         pool = try KVPool(configuration: configuration, dataType: settings.kvDataType, pageCount: pages)
-        forward = try ForwardPass(model: model, pool: pool, threads: threads, maxRows: settings.rowsPerStep)
+        forward = try ForwardPass(
+            model: model, pool: pool, threads: threads, maxRows: settings.rowsPerStep, sparse: settings.sparse)
         prompts = try compression.map { [pool, forward] in try PromptCache($0, pool: pool, forward: forward) }
         scheduler = Scheduler(
             limits: .init(
@@ -221,7 +222,7 @@ final class BatchEngine {
         let sequence = sequences[work.id]!  // planned from the same set of sequences
         return Segment(
             tokens: sequence.tokens(at: work.positions), position: work.positions.lowerBound, pages: sequence.pages,
-            wantsLogits: work.choosesToken)
+            wantsLogits: work.choosesToken, sparseFrom: sequence.request.prompt.count)
     }
 
     private func choose(

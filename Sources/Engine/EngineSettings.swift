@@ -13,14 +13,18 @@ public struct EngineSettings: Sendable, Equatable {
     public var kvBytes: Int
     /// The form of keys and values in the cache.
     public var kvDataType: KVDataType
+    /// What generated tokens attend to, with keys and values in int8; nil: to everything before them.
+    public var sparse: SparseAttention?
 
     /// Makes settings.
     public init(
-        maxSequences: Int = 32, rowsPerStep: Int = 512, kvBytes: Int = 4 << 30, kvDataType: KVDataType = .int8
+        maxSequences: Int = 32, rowsPerStep: Int = 512, kvBytes: Int = 4 << 30, kvDataType: KVDataType = .int8,
+        sparse: SparseAttention? = SparseAttention(share: 0.125)
     ) {
         self.maxSequences = maxSequences
         self.rowsPerStep = rowsPerStep
         self.kvBytes = kvBytes
         self.kvDataType = kvDataType
+        self.sparse = sparse
     }
 }

@@ -3,7 +3,8 @@ import Kernels
 
 /// A way to keep the keys and values of a long history in fewer bytes, or to read fewer of them.
 ///
-/// Tokens that come after the history are exact and see each other whatever the policy.
+/// Tokens that come after the history are exact and see each other whatever the policy, unless it is the engine's own attention
+/// that is measured.
 public protocol CachePolicy: Sendable {
     /// What users call it, such as `kivi-int4`.
     var name: String { get }
@@ -23,14 +24,18 @@ public struct CompressedHistory: Sendable {
     public var restore: (@Sendable (_ layer: Int, _ rows: Matrix) -> Void)?
     /// Chooses what later tokens attend to; nil where they attend to all of the history.
     public var selector: (any TokenSelector)?
+    /// Keys and values are in the engine's own int8 pages, and later tokens attend to them as generated ones do in jobs; nil: fp32,
+    /// as the runner says.
+    public var sparse: SparseAttention?
 
     /// A compressed history.
     public init(
-        bytes: CacheBytes, selector: (any TokenSelector)? = nil,
+        bytes: CacheBytes, selector: (any TokenSelector)? = nil, sparse: SparseAttention? = nil,
         restore: (@Sendable (_ layer: Int, _ rows: Matrix) -> Void)? = nil
     ) {
         self.bytes = bytes
         self.selector = selector
+        self.sparse = sparse
         self.restore = restore
     }
 }

@@ -4,7 +4,8 @@ import Kernels
 
 /// Runs a model over histories: once exactly, then over what policies leave of them.
 ///
-/// Keys and values in the pages are fp32, so that only a policy's own rounding is measured. One caller at a time.
+/// Keys and values in the pages are fp32, so that only a policy's own rounding is measured, but where a policy asks for the pages
+/// that jobs have. One caller at a time.
 public final class HistoryRunner {
     /// Most tokens of a step.
     static let stepTokens = 512
@@ -13,11 +14,14 @@ public final class HistoryRunner {
     public let model: LanguageModel
     /// The shape of its cache.
     public let shape: CacheShape
-    let pass: ForwardPass
+    private(set) var pass: ForwardPass
+    private let exact: ForwardPass
     let threads: ThreadPool
     /// Pages of a whole context.
     let pages: [PageID]
     private let instructionSet: InstructionSet
+    /// Where later tokens attend sparsely, if they do: after the history.
+    private var sparseFrom = Int.max
     /// Attention to a part of the history, while a policy that selects is installed.
     private var selected: SelectedAttention?
     /// Tokens of the history that is installed.
@@ -33,9 +37,21 @@ public final class HistoryRunner {
         let count = KVPool.pages(forTokens: model.configuration.contextLength)
         let pool = try KVPool(configuration: model.configuration, dataType: .float32, pageCount: count)
         instructionSet = try InstructionSet.fromEnvironment()
-        pass = try ForwardPass(
+        exact = try ForwardPass(
             model: model, pool: pool, threads: threads, maxRows: Self.stepTokens, instructionSet: instructionSet)
+        pass = exact
         pages = pool.allocate(count) ?? []
+    }
+
+    /// A pass over pages of their own, as jobs have them. All its pages have the numbers that those of the exact one have.
+    private func pass(with sparse: SparseAttention) throws -> ForwardPass {
+        let pool = try KVPool(configuration: model.configuration, dataType: .int8, pageCount: pages.count)
+        guard pool.allocate(pages.count).map(Set.init) == Set(pages) else {
+            preconditionFailure("pools of one size have the same pages")
+        }
+        return try ForwardPass(
+            model: model, pool: pool, threads: threads, maxRows: Self.stepTokens, instructionSet: instructionSet,
+            sparse: sparse)
     }
 
     /// Computes tokens exactly from position 0, recording keys and values.
@@ -48,6 +64,7 @@ public final class HistoryRunner {
         logits: (_ position: Int, UnsafeBufferPointer<Float>) throws -> Void = { _, _ in }
     ) throws {
         selected = nil
+        (pass, sparseFrom) = (exact, .max)
         pass.tap = recorder
         defer { pass.tap = nil }
         let cuts = Set(scored.flatMap { [$0.lowerBound, $0.upperBound] }).filter { $0 < tokens.count }
@@ -69,8 +86,9 @@ public final class HistoryRunner {
 
     /// Puts a compressed history in the place of the exact one.
     ///
-    /// - Throws: `KernelError` if memory is refused.
-    public func install(_ compressed: CompressedHistory, of history: History) throws(KernelError) {
+    /// - Throws: `KernelError` or `InferenceError` if memory is refused.
+    public func install(_ compressed: CompressedHistory, of history: History) throws {
+        (pass, sparseFrom) = try compressed.sparse.map { (try pass(with: $0), history.count) } ?? (exact, .max)
         let group = min(threads.threads, shape.layers), size = history.count * shape.rowWidth
         let memory = try ReservedMemory(count: group * size * 4)
         nonisolated(unsafe) let scratch = (0..<group).map {
@@ -113,7 +131,8 @@ public final class HistoryRunner {
     ) throws {
         for first in stride(from: 0, to: tokens.count, by: Self.stepTokens) {
             let piece = Array(tokens.dropFirst(first).prefix(Self.stepTokens))
-            let segment = Segment(tokens: piece, position: position + first, pages: pages, wantsLogits: true)
+            let segment = Segment(
+                tokens: piece, position: position + first, pages: pages, wantsLogits: true, sparseFrom: sparseFrom)
             selected?.spans = [
                 .init(row: 0, count: piece.count, slot: position + first, start: history)
             ]
@@ -144,7 +163,7 @@ public final class HistoryRunner {
                 segments.append(
                     Segment(
                         tokens: Array(tokens), position: position, pages: Array(shared) + Array(free.prefix(own)),
-                        wantsLogits: true))
+                        wantsLogits: true, sparseFrom: sparseFrom))
                 spans.append(.init(row: row, count: tokens.count, slot: position + row, start: position + row))
                 row += tokens.count
                 free = free.dropFirst(own)

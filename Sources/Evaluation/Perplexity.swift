@@ -32,13 +32,14 @@ public struct Perplexity: Sendable {
 
     /// Measures the first tokens of a text, each predicted from all before it.
     ///
-    /// - Parameter compressor: Codes the text in segments, each predicted from the decoded ones before, as jobs do; nil for
-    ///   none.
+    /// - Parameters:
+    ///   - compressor: Codes the text in segments, each predicted from the decoded ones before, as jobs do; nil for none.
+    ///   - sparse: What each token attends to, as generated ones do; nil: everything before it.
     /// - Throws: `CompressionError`, ``EvaluationError/contextTooShort(needed:limit:)``, ``EvaluationError/textTooShort(name:tokens:needed:)`` or
     ///   the model's error.
     public init(
         of tokens: some Collection<Int32>, name: String, model: LanguageModel, dataType: KVDataType,
-        compressor: Compressor? = nil, threads: ThreadPool
+        compressor: Compressor? = nil, sparse: SparseAttention? = nil, threads: ThreadPool
     ) throws {
         let tokens = Array(tokens), limit = model.configuration.contextLength
         guard tokens.count > 1 else { throw EvaluationError.textTooShort(name: name, tokens: tokens.count, needed: 2) }
@@ -46,7 +47,7 @@ public struct Perplexity: Sendable {
         let count = KVPool.pages(forTokens: tokens.count)
         let pool = try KVPool(configuration: model.configuration, dataType: dataType, pageCount: count)
         guard let pages = pool.allocate(count) else { preconditionFailure("a new pool has all its pages") }
-        let pass = try ForwardPass(model: model, pool: pool, threads: threads, maxRows: Self.chunk)
+        let pass = try ForwardPass(model: model, pool: pool, threads: threads, maxRows: Self.chunk, sparse: sparse)
         let coder = try compressor.map { try SegmentCoder(compressor: $0, forward: pass) }
         let encoder = try coder?.encoder(after: []), rows = try coder?.buffer()
         let capture = RowCapture(model.configuration)
@@ -55,7 +56,7 @@ public struct Perplexity: Sendable {
         var loss = 0.0
         for first in stride(from: 0, to: tokens.count - 1, by: chunk) {
             let piece = Array(tokens[first..<min(first + chunk, tokens.count - 1)])
-            let segment = Segment(tokens: piece, position: first, pages: pages, wantsLogits: false)
+            let segment = Segment(tokens: piece, position: first, pages: pages, wantsLogits: false, sparseFrom: 0)
             if let rows { capture.spans = [.init(row: 0, count: piece.count, rows: rows, first: 0)] }
             try pass.runAll([segment]) { _, index, logits in
                 loss += Divergence.logSum(logits) - Double(logits[Int(tokens[first + index + 1])])

@@ -8,6 +8,7 @@ public struct PolicyCatalogue {
     /// What is compared unless something else is asked for, besides the compressors that the model has.
     public static let defaultNames = [
         "f16", "int8", "kivi-int4", "kivi-int2", "streaming-1024", "snapkv-1024", "quest-512", "omnikv-512",
+        "sparse-12%",
     ]
 
     private let threads: ThreadPool
@@ -36,6 +37,7 @@ public struct PolicyCatalogue {
         case .snapKV(let budget): return SnapKVPolicy(budget: budget)
         case .quest(let budget): return QuestPolicy(budget: budget)
         case .omniKV(let budget): return OmniKVPolicy(budget: budget)
+        case .sparse(let percent): return SparsePolicy(percent: percent)
         case .deltaKV(let form, let file):
             return DeltaKVPolicy(try compressor(file), name: Self.shown(name, file), form: form, threads: threads)
         case .paper(let variant, let file):

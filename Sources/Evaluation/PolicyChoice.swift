@@ -9,6 +9,8 @@ public enum PolicyChoice: Sendable, Equatable {
     case snapKV(TokenBudget)
     case quest(TokenBudget)
     case omniKV(TokenBudget)
+    /// The engine's own attention to a share of the tokens.
+    case sparse(percent: Int)
     /// The transform codec, with the compressor of a file, or the one that belongs to the model.
     case deltaKV(DeltaKVPolicy.Form, file: String?)
     /// The paper's codec, likewise.
@@ -17,6 +19,7 @@ public enum PolicyChoice: Sendable, Equatable {
     /// What can be written, for help and errors.
     public static let summary =
         "f16, int8, kivi-intB (1 to 8 bits), streaming-N, snapkv-N (N tokens kept, or N% of them), quest-N, omnikv-N (read), "
+        + "sparse-P% (as generated tokens attend in jobs), "
         + "deltakv, deltakv-file (recent tokens coded too) and paper (also deltakv=FILE, paper=FOLDER; paper-all: no exact "
         + "layers; -f16, -g32, -sN, -kN: latents, "
         + "stride, neighbours)"
@@ -54,6 +57,9 @@ public enum PolicyChoice: Sendable, Equatable {
         case "snapkv": return .snapKV(budget)
         case "quest": return .quest(budget)
         case "omnikv": return .omniKV(budget)
+        case "sparse":
+            guard case .percent(let share) = budget else { return nil }
+            return .sparse(percent: share)
         default: return nil
         }
     }

@@ -3,8 +3,8 @@ import Kernels
 
 /// Computes steps of a model: mixed batches of prefill chunks and decodes over a paged KV cache.
 ///
-/// A token's K, V and logits depend only on its sequence: they are the same bits whatever else is in the step, however the
-/// prompt is cut into chunks, and for any number of threads (on one instruction set and KV type). Memory is taken when the
+/// A token's K, V and logits depend only on its sequence and on where in it attention is sparse: they are the same bits whatever
+/// else is in the step, however the prompt is cut into chunks, and for any number of threads (on one instruction set and KV type). Memory is taken when the
 /// object is made; a step allocates no activations. One caller at a time.
 public final class ForwardPass {
     /// The model.
@@ -21,15 +21,20 @@ public final class ForwardPass {
     private let attention: AttentionPlan
     private let angles: RotaryAngles
     private var spans: [AttentionSpan] = []
+    // Of each segment, the index of its first span.
+    private var segmentSpans: [Int] = []
     private var wanted: [LogitsRow] = []
     private var wantedSpans: [AttentionSpan] = []
 
-    /// A forward pass for steps of up to `maxRows` tokens. `instructionSet` is by default what `DELTAKV_ISA` asks for, or
-    /// the best of this CPU.
+    /// A forward pass for steps of up to `maxRows` tokens.
     ///
+    /// - Parameters:
+    ///   - instructionSet: By default what `DELTAKV_ISA` asks for, or the best of this CPU.
+    ///   - sparse: What tokens from ``Segment/sparseFrom`` on attend to, over int8 keys and values; nil: to everything.
     /// - Throws: ``InferenceError/kernel(_:)`` if memory is refused or `DELTAKV_ISA` is wrong.
     public init(
-        model: LanguageModel, pool: KVPool, threads: ThreadPool, maxRows: Int, instructionSet: InstructionSet? = nil
+        model: LanguageModel, pool: KVPool, threads: ThreadPool, maxRows: Int, instructionSet: InstructionSet? = nil,
+        sparse: SparseAttention? = nil
     ) throws(InferenceError) {
         let c = model.configuration
         guard (1...(1 << 20)).contains(maxRows) else { throw .tooManyRows(maxRows, limit: 1 << 20) }
@@ -47,7 +52,9 @@ public final class ForwardPass {
             let chosen = if let instructionSet { instructionSet } else { try InstructionSet.fromEnvironment() }
             compute = Compute(pool: threads, instructionSet: chosen)
             work = try Workspace(c, rows: maxRows)
-            attention = try AttentionPlan(layout: pool.layout, heads: c.heads, maxRows: maxRows, compute: compute)
+            attention = try AttentionPlan(
+                layout: pool.layout, heads: c.heads, maxRows: maxRows, compute: compute, sparse: sparse,
+                contextLength: c.contextLength)
         } catch {
             throw .kernel(error)
         }
@@ -103,6 +110,7 @@ public final class ForwardPass {
         guard rows <= maxRows else { throw .tooManyRows(rows, limit: maxRows) }
         for (index, segment) in segments.enumerated() { try check(segment, index) }
         spans.removeAll(keepingCapacity: true)
+        segmentSpans.removeAll(keepingCapacity: true)
         var row = 0, page = 0
         for segment in segments {
             place(segment, row: row, pageTable: work.pages + page)
@@ -144,7 +152,14 @@ public final class ForwardPass {
                 page: pageTable[position / KVPool.pageTokens], slot: UInt32(position % KVPool.pageTokens))
             angles.write(position: position, to: work.rotation[row: row + i])
         }
-        spans.append(AttentionSpan(pages: pageTable, row: row, count: segment.tokens.count, position: segment.position))
+        let count = segment.tokens.count, dense = max(0, min(count, segment.sparseFrom - segment.position))
+        segmentSpans.append(spans.count)
+        for (first, rows, isSparse) in [(0, dense, false), (dense, count - dense, true)] where rows > 0 {
+            spans.append(
+                AttentionSpan(
+                    pages: pageTable, row: row + first, count: rows, position: segment.position + first,
+                    isSparse: isSparse))
+        }
     }
 
     /// Looks up the embeddings of all tokens, on all threads where there are many.
@@ -209,9 +224,13 @@ public final class ForwardPass {
         moveWantedFirst(work.queryKeyValue)
         wantedSpans.removeAll(keepingCapacity: true)
         for (index, wanted) in wanted.enumerated() {
-            let span = spans[wanted.segment]
+            let first = spans[segmentSpans[wanted.segment]]
+            // The second span of a segment, if there is one, goes on where the first ends.
+            let span = wanted.token < first.count ? first : spans[segmentSpans[wanted.segment] + 1]
             wantedSpans.append(
-                AttentionSpan(pages: span.pages, row: index, count: 1, position: span.position + wanted.token))
+                AttentionSpan(
+                    pages: span.pages, row: index, count: 1, position: first.position + wanted.token,
+                    isSparse: span.isSparse))
         }
         attention.prepare(wantedSpans)
         return wanted.count

@@ -11,12 +11,15 @@ public struct Segment: Sendable {
     public var pages: [PageID]
     /// Whether the logits after the last token are wanted.
     public var wantsLogits: Bool
+    /// The position from which on tokens attend to a part of those before them, if the pass was made so: where the output begins.
+    public var sparseFrom: Int
 
-    /// A segment.
-    public init(tokens: [Int32], position: Int, pages: [PageID], wantsLogits: Bool) {
+    /// A segment; all of its tokens attend to all before them unless `sparseFrom` says otherwise.
+    public init(tokens: [Int32], position: Int, pages: [PageID], wantsLogits: Bool, sparseFrom: Int = .max) {
         self.tokens = tokens
         self.position = position
         self.pages = pages
         self.wantsLogits = wantsLogits
+        self.sparseFrom = sparseFrom
     }
 }

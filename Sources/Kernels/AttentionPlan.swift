@@ -11,25 +11,35 @@ public struct AttentionSpan {
     public let count: Int
     /// Position of the first row's token; the others follow.
     public let position: Int
+    /// Whether the rows attend to a part of the tokens, if the plan was made so.
+    public let isSparse: Bool
 
     /// A span.
-    public init(pages: UnsafePointer<UnsafeMutablePointer<CChar>?>, row: Int, count: Int, position: Int) {
+    public init(
+        pages: UnsafePointer<UnsafeMutablePointer<CChar>?>, row: Int, count: Int, position: Int, isSparse: Bool = false
+    ) {
         self.pages = pages
         self.row = row
         self.count = count
         self.position = position
+        self.isSparse = isSparse
     }
 }
 
 /// The split of a batch's attention into pieces of work, made once per step and used by every layer.
 ///
 /// Long contexts of few rows are split at chunk borders; because chunks are reduced apart and merged in order anyway, the
-/// split changes no bit of the result. Memory is allocated once, for a number of rows.
+/// split changes no bit of the result. Rows that attend to a part of their context are a piece each. Memory is allocated once, for a
+/// number of rows.
 public final class AttentionPlan {
     private let layout: KVLayout
     private let group: Int
     private let compute: Compute
-    private let tile: Int
+    // Rows of a piece; of int8 pages as many as leave pieces for all threads, since they share the work of taking pages apart.
+    private var tile: Int
+    private let sparse: SparseAttention?
+    // Floats of a thread.
+    private let scratchSize: Int
     // Pieces of contexts that a plan has room for, next to one whole piece per row and KV head.
     private let splitCapacity: Int
     private let partialCapacity: Int
@@ -44,20 +54,28 @@ public final class AttentionPlan {
 
     /// A plan for batches of up to `maxRows` rows of `heads` query heads over KV of `layout`.
     ///
+    /// - Parameters:
+    ///   - sparse: What the rows of sparse spans attend to, over int8 keys and values and without a window; nil: to everything.
+    ///   - contextLength: The most tokens that such a row sees.
     /// - Throws: ``KernelError/outOfMemory(bytes:code:)``.
-    public init(layout: KVLayout, heads: Int, maxRows: Int, compute: Compute) throws(KernelError) {
+    public init(
+        layout: KVLayout, heads: Int, maxRows: Int, compute: Compute, sparse: SparseAttention? = nil,
+        contextLength: Int = 0
+    ) throws(KernelError) {
         precondition(heads > 0 && heads % layout.kvHeads == 0 && maxRows > 0, "unsupported shape")
         self.layout = layout
         self.compute = compute
         group = heads / layout.kvHeads
         precondition(group <= KVLayout.largestGroup, "too many query heads share a KV head")
         tile = Int(DKV_TILE_ROWS) / group
+        self.sparse = layout.dataType == .int8 ? sparse : nil
+        scratchSize = dkv_attention_scratch(layout.headDimension, self.sparse == nil ? 0 : contextLength)
         splitCapacity = 1024 + 64 * compute.pool.threads
         let unitCapacity = maxRows * layout.kvHeads + splitCapacity
         partialCapacity = Self.wholeLines(splitCapacity * Int(DKV_TILE_ROWS) * (layout.headDimension + 2))
         let unitBytes = Self.wholeLines(unitCapacity * MemoryLayout<dkv_attention_unit>.stride)
         let foldBytes = Self.wholeLines(unitCapacity * MemoryLayout<dkv_attention_fold>.stride)
-        let scratchFloats = compute.pool.threads * dkv_attention_scratch(layout.headDimension)
+        let scratchFloats = compute.pool.threads * scratchSize
         memory = try ReservedMemory(count: unitBytes + foldBytes + 4 * (partialCapacity + scratchFloats))
         units = memory.base.assumingMemoryBound(to: dkv_attention_unit.self)
         folds = (memory.base + unitBytes).assumingMemoryBound(to: dkv_attention_fold.self)
@@ -71,15 +89,38 @@ public final class AttentionPlan {
     /// Forgets the last batch and plans a new one. The spans' rows together are at most `maxRows`. Allocates nothing.
     public func prepare(_ spans: [AttentionSpan]) {
         (unitCount, foldCount, partialCount) = (0, 0, 0)
+        tile = rows(ofPiecesFor: spans)
         // A piece that is longer than a thread's share of several would leave the others idle at the end.
         let all = spans.reduce(0) { $0 + work(of: $1) } * layout.kvHeads
         let longest = compute.pool.threads > 1 ? all / (4 * compute.pool.threads) : .max
         for span in spans {
+            if span.isSparse, let sparse {
+                addRows(of: span, sparse, longest)
+                continue
+            }
             for first in stride(from: 0, to: span.count, by: tile) {
                 let rows = min(tile, span.count - first)
                 let split = rows * chunks(of: span, through: first + rows) > longest
                 for head in 0..<layout.kvHeads { add(span, first: first, rows: rows, head: head, split: split) }
             }
+        }
+    }
+
+    private func rows(ofPiecesFor spans: [AttentionSpan]) -> Int {
+        guard layout.dataType == .int8 else { return Int(DKV_TILE_ROWS) / group }
+        let rows = spans.reduce(0) { $0 + $1.count }, most = Int(DKV_UNIT_ROWS) / group
+        let share = rows * layout.kvHeads / (4 * compute.pool.threads)
+        // Whole tiles, so that none is cut short.
+        let tiles = max(1, min(share, most) * group / Int(DKV_TILE_ROWS))
+        return tiles * Int(DKV_TILE_ROWS) / group
+    }
+
+    /// Adds rows that each attend to a part of their context.
+    private func addRows(of span: AttentionSpan, _ sparse: SparseAttention, _ longest: Int) {
+        for row in 0..<span.count {
+            let kept = sparse.kept(of: span.position + row + 1)
+            let split = kept == nil && chunks(of: span, through: row + 1) > longest
+            for head in 0..<layout.kvHeads { add(span, first: row, rows: 1, head: head, split: split, kept: kept ?? 0) }
         }
     }
 
@@ -96,11 +137,11 @@ public final class AttentionPlan {
         }
     }
 
-    private func add(_ span: AttentionSpan, first: Int, rows: Int, head: Int, split: Bool) {
+    private func add(_ span: AttentionSpan, first: Int, rows: Int, head: Int, split: Bool, kept: Int = 0) {
         let chunks = chunks(of: span, through: first + rows)
         var unit = dkv_attention_unit(
             pages: span.pages, row: span.row + first, rows: rows, position: span.position + first, kv_head: head,
-            first_chunk: 0, last_chunk: chunks, partial: nil)
+            first_chunk: 0, last_chunk: chunks, partial: nil, kept: kept)
         let size = rows * group * (layout.headDimension + 2)
         let fits = partialCount + chunks * size <= partialCapacity && unitCount + chunks <= splitCapacity
         guard split, chunks > 1, fits else {
@@ -135,7 +176,7 @@ public final class AttentionPlan {
             window: window ?? 0, scale: 1 / Float(layout.headDimension).squareRoot() * 1.442_695_04,
             queries: queries.base,
             ldq: queries.stride, y: y.base,
-            ldy: y.stride, units: units, folds: folds, scratch: scratch)
+            ldy: y.stride, units: units, folds: folds, scratch: scratch, scratch_size: scratchSize)
         compute.pool.run(count: unitCount, context: &task, task: dkv_attention_task)
         compute.pool.run(count: foldCount, context: &task, task: dkv_attention_fold_task)
     }

@@ -56,7 +56,7 @@ public struct KVLayout: Sendable, Equatable {
     /// Bytes of the K and V of one head of a page.
     private var headBytes: Int {
         switch dataType {
-        case .int8: Self.pageTokens * (2 * headDimension + 12)
+        case .int8: Self.pageTokens * (2 * headDimension + 8)
         case .float16: Self.pageTokens * headDimension * 4
         case .float32: Self.pageTokens * headDimension * 8
         }

@@ -3,6 +3,7 @@
 import CacheStore
 import Engine
 import JobQueue
+import Kernels
 import Logging
 import Monitoring
 import PostgreSQL
@@ -38,17 +39,19 @@ public final class Daemon: ServiceLifecycle.Service {
     /// Makes a daemon of its parts. The engine is stopped when the daemon has ended.
     ///
     /// - Parameters:
-    ///   - fingerprint: Stands for the model and its settings.
+    ///   - fingerprint: Stands for the model and the settings that decide what prompts come to.
+    ///   - sparse: What generated tokens attend to.
     ///   - kvTokens: Tokens whose keys and values the engine can hold; bounds what is claimed.
     public init(
         queue: JobQueue, worker: JobWorker, engine: GenerationEngine, fingerprint: CacheFingerprint,
-        preparer: JobPreparer, kvTokens: Int, settings: WorkerSettings, mode: Mode,
+        sparse: SparseAttention?, preparer: JobPreparer, kvTokens: Int, settings: WorkerSettings, mode: Mode,
         telemetry: Telemetry, logger: Logger
     ) {
         budget = KVBudget(capacity: kvTokens)
         active = ActiveJobs()
         runner = JobRunner(
-            worker: worker, engine: engine, fingerprint: fingerprint, preparer: preparer, active: active,
+            worker: worker, engine: engine, fingerprint: fingerprint, sparse: sparse, preparer: preparer,
+            active: active,
             metrics: telemetry.jobs, logger: logger)
         self.telemetry = telemetry
         self.queue = queue

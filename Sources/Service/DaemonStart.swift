@@ -41,7 +41,8 @@ extension Daemon {
             host: ProcessInfo.processInfo.hostName, processID: Int(ProcessInfo.processInfo.processIdentifier),
             version: Version.current)
         return Daemon(
-            queue: queue, worker: worker, engine: engine, fingerprint: fingerprint, preparer: preparer,
+            queue: queue, worker: worker, engine: engine, fingerprint: fingerprint,
+            sparse: settings.engine.sparse, preparer: preparer,
             kvTokens: settings.engine.kvTokens(for: loaded.model.configuration), settings: settings.worker, mode: mode,
             telemetry: telemetry, logger: logger)
     }

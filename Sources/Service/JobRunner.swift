@@ -3,6 +3,7 @@
 import CacheStore
 import Engine
 import JobQueue
+import Kernels
 import Logging
 
 /// Runs claimed jobs to their end and writes what came of them.
@@ -10,8 +11,10 @@ struct JobRunner: Sendable {
     let worker: JobWorker
     let results: ResultWriter
     let engine: GenerationEngine
-    /// Stands for the model and its settings.
+    /// Stands for the model and the settings that decide what prompts come to.
     let fingerprint: CacheFingerprint
+    /// What generated tokens attend to.
+    let sparse: SparseAttention?
     let preparer: JobPreparer
     let active: ActiveJobs
     let counters = StatusCounters()
@@ -19,13 +22,14 @@ struct JobRunner: Sendable {
     let logger: Logger
 
     init(
-        worker: JobWorker, engine: GenerationEngine, fingerprint: CacheFingerprint, preparer: JobPreparer,
-        active: ActiveJobs, metrics: JobMetrics, logger: Logger
+        worker: JobWorker, engine: GenerationEngine, fingerprint: CacheFingerprint, sparse: SparseAttention?,
+        preparer: JobPreparer, active: ActiveJobs, metrics: JobMetrics, logger: Logger
     ) {
         self.worker = worker
         results = ResultWriter(worker: worker)
         self.engine = engine
         self.fingerprint = fingerprint
+        self.sparse = sparse
         self.preparer = preparer
         self.active = active
         self.metrics = metrics
@@ -74,7 +78,7 @@ struct JobRunner: Sendable {
         defer { active.remove(lease.jobID) }
         do {
             var request = try preparer.request(for: JobPreparer.Input(job))
-            let identity = OutputIdentity(of: request, engine: fingerprint)
+            let identity = OutputIdentity(of: request, engine: fingerprint, sparse: sparse)
             request.resumed = identity?.resumable(job.checkpoint) ?? []
             active.prepared(
                 lease.jobID, kvTokens: KVBudget.tokens(of: request), identity: identity, output: request.resumed)

@@ -4,6 +4,7 @@ import CacheStore
 import Crypto
 import Engine
 import JobQueue
+import Kernels
 import Tokenization
 
 /// Stands for all that decides a request's output: the model and its settings, the prompt, the options. Attempts with the same
@@ -13,15 +14,18 @@ struct OutputIdentity: Sendable {
 
     /// The identity of a request's output; nil where the tokens alone do not make the result, and so cannot be gone on with.
     ///
-    /// - Parameter engine: Stands for the model and its settings.
-    init?(of request: GenerationRequest, engine: CacheFingerprint) {
+    /// - Parameters:
+    ///   - engine: Stands for the model and the settings that decide what prompts come to.
+    ///   - sparse: What generated tokens attend to.
+    init?(of request: GenerationRequest, engine: CacheFingerprint, sparse: SparseAttention?) {
         guard request.samples == 1, request.logprobs == nil else { return nil }
         var sampling = request.sampling
         // Dictionaries and sets come in any order.
         let bias = sampling.logitBias.sorted { $0.key < $1.key }
         sampling.logitBias = [:]
         let parts = [
-            "\(engine)", "\(request.prompt)", "\(request.maxTokens) \(request.minTokens)", "\(sampling)", "\(bias)",
+            "\(engine)", sparse.map { "\($0)" } ?? "", "\(request.prompt)", "\(request.maxTokens) \(request.minTokens)",
+            "\(sampling)", "\(bias)",
             "\(request.stopStrings)", "\(request.stopTokens.sorted())", request.constraint?.schema ?? "",
         ]
         var hash = SHA256()

@@ -22,6 +22,7 @@ extension Settings {
         case kvMemory = "kv.memory"
         case kvType = "kv.type"
         case kvPolicy = "kv.policy"
+        case decodeShare = "decode.share"
         case workerMaxJobs = "worker.max_jobs"
         case workerLease = "worker.lease"
         case workerPoll = "worker.poll"
@@ -59,7 +60,8 @@ extension Settings {
                 maxSequences: try await reader.int(.engineMaxSequences, default: defaults.maxSequences, in: 1...4096),
                 rowsPerStep: try await reader.int(.engineRowsPerStep, default: defaults.rowsPerStep, in: 1...65536),
                 kvBytes: try await reader.bytes(.kvMemory, default: defaultKVBytes()),
-                kvDataType: try await reader.dataType(.kvType)),
+                kvDataType: try await reader.dataType(.kvType),
+                sparse: try await reader.attention(.decodeShare, default: defaults.sparse)),
             kvPolicy: try await reader.policy(.kvPolicy),
             threads: try await reader.int(.threads, default: 0, in: 0...1024),
             worker: WorkerSettings(
@@ -205,6 +207,14 @@ private struct SettingsReader {
 
     func policy(_ key: Settings.Key) async throws -> KVPolicy {
         try await value(key, default: .full, expected: "full or deltakv") { KVPolicy(rawValue: $0) }
+    }
+
+    func attention(_ key: Settings.Key, default fallback: SparseAttention?) async throws -> SparseAttention? {
+        let expected = "a number above 0 and at most 1, such as 0.125; 1 for all tokens"
+        return try await value(key, default: fallback, expected: expected) { text -> SparseAttention?? in
+            guard let share = Double(text), share > 0, share <= 1 else { return nil }
+            return .some(share < 1 ? SparseAttention(share: share) : nil)
+        }
     }
 
     func address(_ key: Settings.Key) async throws -> ListenAddress? {

@@ -22,6 +22,8 @@ import Testing
         #expect(try bytes(StreamingPolicy(budget: 3000)) == CacheBytes(memory: exact))
         #expect(try bytes(SnapKVPolicy(budget: 300)) == CacheBytes(memory: 300 * 2 * 768))
         #expect(try bytes(OmniKVPolicy(budget: 300)) == CacheBytes(memory: exact))
+        // Pages of 3 heads: 128 codes and two scales in fp32.
+        #expect(try bytes(SparsePolicy(percent: 12)) == CacheBytes(memory: 1000 * 2 * 3 * (128 + 8)))
         // No layer after the two dense ones, so no page bounds.
         #expect(try bytes(QuestPolicy(budget: 64)) == CacheBytes(memory: exact))
         let deeper = try randomHistory(CacheShape(layers: 3, heads: 6, kvHeads: 3, headDimension: 64), tokens: 1000)
@@ -102,12 +104,12 @@ import Testing
     }
 
     @Test func namesAreRead() throws {
-        #expect(try PolicyCatalogue.defaultNames.map { try PolicyChoice($0) }.count == 8)
+        #expect(try PolicyCatalogue.defaultNames.map { try PolicyChoice($0) }.count == 9)
         let choices: [String: PolicyChoice] = [
             "quest-16": .quest(16), "snapkv-11%": .snapKV(.percent(11)), "kivi-int3": .kivi(bits: 3),
             "deltakv": .deltaKV(.memory, file: nil), "deltakv-file": .deltaKV(.file, file: nil),
             "deltakv=a-b=c.deltakv": .deltaKV(.memory, file: "a-b=c.deltakv"),
-            "paper": .paper(PaperVariant(), file: nil),
+            "paper": .paper(PaperVariant(), file: nil), "sparse-12%": .sparse(percent: 12),
         ]
         for (name, choice) in choices { #expect(try PolicyChoice(name) == choice) }
         guard case .paper(let variant, let file) = try PolicyChoice("paper-all-g32-s20-k2=x/y.paper") else {
@@ -118,7 +120,8 @@ import Testing
         #expect(PolicyCatalogue.shown("paper-all=x/y.paper", "x/y.paper") == "paper-all=y")
         for bad in [
             "", "f32", "quest", "quest-", "quest-0", "quest--5", "kivi-int9", "kivi-int", "kivi-4", "snapkv-1-2",
-            "snapkv-0%", "snapkv-101%", "f16-1", "f16=x", "deltakv-1", "deltakv=", "paper-", "paper-g3", "paper-s0",
+            "snapkv-0%", "sparse-512", "sparse", "snapkv-101%", "f16-1", "f16=x", "deltakv-1", "deltakv=", "paper-",
+            "paper-g3", "paper-s0",
             "paper-k65", "paper-all-x", "kivi-int4=x",
         ] {
             #expect(throws: EvaluationError.unknownPolicy(bad)) { try PolicyChoice(bad) }

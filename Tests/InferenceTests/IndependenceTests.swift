@@ -18,6 +18,27 @@ import Testing
         }
     }
 
+    /// An output's tokens attend to a part of what is before them by where they are, not by how they are computed: one by one as they
+    /// are chosen, or together when an output is resumed.
+    @Test func sparseRowsDoNotDependOnChunks() throws {
+        let model = try DefaultModel.get(.native)
+        let tokens = ids(420, below: model.configuration.vocabulary)
+        let sparse = SparseAttention(share: 0.3, least: 150)
+        func logits(_ pieces: [Range<Int>], sparseFrom: Int, threads: Int = 2) throws -> [UInt32] {
+            var runner = try Runner(model, type: .int8, tokens: 420, threads: threads, sparse: sparse)
+            var last: [Float] = []
+            for piece in pieces { last = try runner.feed(Array(tokens[piece]), sparseFrom: sparseFrom) }
+            return last.map(\.bitPattern)
+        }
+        let one = try logits([0..<400] + (400..<420).map { $0..<$0 + 1 }, sparseFrom: 400)
+        for pieces in [[0..<420], [0..<390, 390..<410, 410..<420], [0..<400, 400..<420]] {
+            #expect(try logits(pieces, sparseFrom: 400, threads: 3) == one)
+        }
+        // It is another computation than full attention, and where it begins matters.
+        #expect(try logits([0..<420], sparseFrom: .max) != one)
+        #expect(try logits([0..<420], sparseFrom: 410) != one)
+    }
+
     /// Prefill chunks and decodes of several sequences in one step, pages in arbitrary order, a prefix shared.
     @Test(arguments: KVDataType.allCases)
     func companyDoesNotMatter(_ type: KVDataType) throws {

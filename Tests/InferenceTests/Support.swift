@@ -44,22 +44,24 @@ struct Runner {
 
     init(
         _ model: LanguageModel, type: KVDataType = .float32, tokens: Int, threads: Int = 2, maxRows: Int = 512,
-        set: InstructionSet? = nil
+        set: InstructionSet? = nil, sparse: SparseAttention? = nil
     ) throws {
         let count = KVPool.pages(forTokens: tokens)
         let pool = try KVPool(configuration: model.configuration, dataType: type, pageCount: count)
         pass = try ForwardPass(
-            model: model, pool: pool, threads: ThreadPool(threads: threads), maxRows: maxRows, instructionSet: set)
+            model: model, pool: pool, threads: ThreadPool(threads: threads), maxRows: maxRows, instructionSet: set,
+            sparse: sparse)
         pages = try #require(pool.allocate(count))
     }
 
     /// Feeds tokens in chunks and returns the logits after the last.
-    mutating func feed(_ tokens: [Int32], chunk: Int = 512) throws -> [Float] {
+    mutating func feed(_ tokens: [Int32], chunk: Int = 512, sparseFrom: Int = .max) throws -> [Float] {
         var last: [Float] = []
         for first in stride(from: 0, to: tokens.count, by: chunk) {
             let piece = Array(tokens[first..<min(first + chunk, tokens.count)])
             let segment = Segment(
-                tokens: piece, position: position, pages: pages, wantsLogits: first + chunk >= tokens.count)
+                tokens: piece, position: position, pages: pages, wantsLogits: first + chunk >= tokens.count,
+                sparseFrom: sparseFrom)
             try pass.run([segment]) { last = Array($1) }
             position += piece.count
         }

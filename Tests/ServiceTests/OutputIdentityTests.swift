@@ -3,6 +3,7 @@
 import CacheStore
 import Engine
 import JobQueue
+import Kernels
 import Testing
 
 @testable import Service
@@ -21,7 +22,7 @@ import Testing
     }
 
     private func identity(_ request: GenerationRequest) throws -> OutputIdentity {
-        try #require(OutputIdentity(of: request, engine: engine()))
+        try #require(OutputIdentity(of: request, engine: engine(), sparse: nil))
     }
 
     @Test func onlyTheSameWorkIsGoneOnWith() throws {
@@ -37,7 +38,9 @@ import Testing
         }
         #expect(own.resumable(SavedOutput(fingerprint: saved.fingerprint, output: [3, 1, 5])) == [])
         #expect(own.resumable(SavedOutput(fingerprint: saved.fingerprint, output: [3, 1])) == [])
-        #expect(OutputIdentity(of: request, engine: engine("v"))?.resumable(saved) == [])
+        #expect(OutputIdentity(of: request, engine: engine("v"), sparse: nil)?.resumable(saved) == [])
+        let sparse = SparseAttention(share: 0.25)
+        #expect(OutputIdentity(of: request, engine: engine(), sparse: sparse)?.resumable(saved) == [])
         let changes: [(inout GenerationRequest) -> Void] = [
             { $0.prompt = [1, 2, 4] }, { $0.maxTokens = 10 }, { $0.minTokens = 3 }, { $0.sampling.seed = 2 },
             { $0.sampling.temperature = 0.5 }, { $0.sampling.topP = 0.9 }, { $0.sampling.logitBias[4] = 2 },
@@ -54,6 +57,8 @@ import Testing
         var several = request, logprobs = request
         several.samples = 2
         logprobs.logprobs = 0
-        for request in [several, logprobs] { #expect(OutputIdentity(of: request, engine: engine()) == nil) }
+        for request in [several, logprobs] {
+            #expect(OutputIdentity(of: request, engine: engine(), sparse: nil) == nil)
+        }
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import Kernels
 import Testing
 
 @testable import Service
@@ -44,6 +45,8 @@ import Testing
     @Test(arguments: [
         ("DELTAKV_WORKER_MAX_JOBS", "abc", "worker.max_jobs"), ("DELTAKV_WORKER_MAX_JOBS", "0", "worker.max_jobs"),
         ("DELTAKV_KV_MEMORY", "12 parsecs", "kv.memory"), ("DELTAKV_KV_TYPE", "f8", "kv.type"),
+        ("DELTAKV_DECODE_SHARE", "0", "decode.share"), ("DELTAKV_DECODE_SHARE", "1.5", "decode.share"),
+        ("DELTAKV_DECODE_SHARE", "nan", "decode.share"),
         ("DELTAKV_KV_POLICY", "half", "kv.policy"), ("DELTAKV_CACHE_DIRECTORY", "here", "cache.directory"),
         ("DELTAKV_CACHE_BUDGET", "1", "cache.budget"), ("DELTAKV_CACHE_TTL", "later", "cache.ttl"),
         ("DELTAKV_CACHE_FREE_FLOOR", "some", "cache.free_floor"),
@@ -56,6 +59,13 @@ import Testing
         } throws: {
             "\($0)".contains(key) && "\($0)".contains(value) && "\($0)".contains("environment")
         }
+    }
+
+    @Test func whatGeneratedTokensAttendToIsSet() async throws {
+        #expect(try await Settings.load(environment: [:]).engine.sparse == SparseAttention(share: 0.125))
+        let some = try await Settings.load(environment: ["DELTAKV_DECODE_SHARE": "0.3"])
+        #expect(some.engine.sparse == SparseAttention(share: 0.3))
+        #expect(try await Settings.load(flags: [.decodeShare: "1"], environment: [:]).engine.sparse == nil)
     }
 
     @Test func theCacheIsSet() async throws {

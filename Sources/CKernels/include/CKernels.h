@@ -25,6 +25,8 @@
 #define DKV_MAX_HEAD_DIMENSION 256
 /// Most rows (query rows times query heads of a group) of an attention tile.
 #define DKV_TILE_ROWS 48
+/// Most rows of a unit of attention over int8 pages: tiles that share the work of taking pages apart.
+#define DKV_UNIT_ROWS (4 * DKV_TILE_ROWS)
 
 // ---- CPU ------------------------------------------------------------------------------------------------------------
 
@@ -180,11 +182,12 @@ void dkv_store_layers_task(void *context, size_t index, size_t worker);
 /// A tile of consecutive query rows of one sequence, one KV head, and a range of context chunks.
 typedef struct dkv_attention_unit {
     char *const *pages;      // page table of the sequence
-    size_t row, rows;        // in the batch; rows · group <= DKV_TILE_ROWS
+    size_t row, rows;        // in the batch; rows · group <= DKV_TILE_ROWS, over int8 pages DKV_UNIT_ROWS
     size_t position;         // of the first row
     size_t kv_head;
     size_t first_chunk, last_chunk;  // [first, last)
     float *partial;          // NULL: write the result; else [rows · group][head_dimension + 2] of this one chunk
+    size_t kept;             // 0: attend to all tokens; else, over int8 pages, to about as many (kv_int8.h): one row, all chunks
 } dkv_attention_unit;
 
 /// Folds the partial results of one tile in ascending chunk order.
@@ -207,15 +210,16 @@ typedef struct dkv_attention {
     size_t ldy;
     const dkv_attention_unit *units;
     const dkv_attention_fold *folds;
-    float *scratch;          // [workers][dkv_attention_scratch()]
+    float *scratch;          // [workers][scratch_size]
+    size_t scratch_size;     // dkv_attention_scratch()
 } dkv_attention;
 /// The first token that the row at `position` sees.
 static inline size_t dkv_first_seen(const dkv_attention *attention, size_t position) {
     const size_t window = attention->window;
     return window == 0 || position < window ? 0 : position + 1 - window;
 }
-/// Floats of scratch that one worker needs.
-size_t dkv_attention_scratch(size_t head_dimension);
+/// Floats of scratch that one worker needs, where `kept` is used with contexts of up to `sparse_context` tokens.
+size_t dkv_attention_scratch(size_t head_dimension, size_t sparse_context);
 void dkv_attention_task(void *context, size_t index, size_t worker);
 void dkv_attention_fold_task(void *context, size_t index, size_t worker);
 

@@ -63,6 +63,9 @@ struct EvalCommand: AsyncParsableCommand {
             valueName: "n"))
     var perplexity: Int?
 
+    @Flag(help: "With --perplexity, let each token attend to what a generated one would attend to (decode.share).")
+    var sparse = false
+
     @Flag(help: "One line of JSON for each policy, or each text of --perplexity.")
     var json = false
 
@@ -74,6 +77,9 @@ struct EvalCommand: AsyncParsableCommand {
         guard (perplexity ?? 2) > 1 else { throw ValidationError("--perplexity must be above 1") }
         guard perplexity == nil || policy == nil || policy?.values == ["deltakv"] else {
             throw ValidationError("--perplexity takes no policy but deltakv")
+        }
+        guard perplexity != nil || !sparse else {
+            throw ValidationError("--sparse goes with --perplexity; else there is the policy sparse-P%")
         }
         for name in policy?.values ?? [] {
             do throws(EvaluationError) { _ = try PolicyChoice(name) } catch { throw ValidationError("\(error)") }
@@ -133,7 +139,8 @@ extension EvalCommand {
         for (name, text) in texts {
             let figure = try Perplexity(
                 of: loaded.tokenizer.encode(text).prefix(tokens), name: name, model: loaded.model,
-                dataType: settings.engine.kvDataType, compressor: compressor, threads: loaded.threads)
+                dataType: settings.engine.kvDataType, compressor: compressor,
+                sparse: sparse ? settings.engine.sparse : nil, threads: loaded.threads)
             try show(name, figure)
             all.merge(figure)
         }

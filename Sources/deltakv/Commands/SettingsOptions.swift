@@ -32,6 +32,12 @@ struct SettingsOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
+            "Share of the tokens before it that a generated token attends to, such as 0.125; 1: all.",
+            valueName: "share"))
+    var decodeShare: String?
+
+    @Option(
+        help: ArgumentHelp(
             "Whether the advice of the model's makers for sampling counts where nothing else is said: auto or none.",
             valueName: "auto|none"))
     var generationConfig: String?
@@ -40,7 +46,7 @@ struct SettingsOptions: ParsableArguments {
     func load(more: [Settings.Key: String?] = [:]) async throws -> Settings {
         var flags: [Settings.Key: String?] = [
             .model: model, .weights: weights, .threads: threads, .kvMemory: kvMemory, .kvType: kvType,
-            .generationConfig: generationConfig,
+            .decodeShare: decodeShare, .generationConfig: generationConfig,
         ]
         flags.merge(more) { _, new in new }
         return try await Settings.load(flags: flags.compactMapValues { $0 }, file: config)

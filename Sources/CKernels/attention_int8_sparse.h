@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+// One row's attention to the tokens that matter most, in terms of a vector vocabulary (see kv_int8.h for what it computes).
+// Included once per instruction set, by attention_int8.h.
+
+_Static_assert(few_rows == DKV_SPARSE_HEADS, "heads that pick together are computed together");
+
+/// What the selection sums up while it goes through a context.
+typedef struct sparse_sums {
+    float reference[few_rows];       // the greatest guess of the first page
+    V mass[few_rows][16 / VW];
+    V invalid;                       // not zero as soon as a key is no number
+} sparse_sums;
+
+/// Guesses of a page's scores, from `at` on in the notes. Asks for the part of a page to come that corresponds.
+INLINE void guess_page(const size_t rows, const rows_state *s, int8_head h, size_t d, const sparse_notes *n, size_t at,
+                       size_t visible, sparse_sums *sums, const uint8_t *coming) {
+    enum { vectors = token_vectors < 4 ? token_vectors : 4 };
+    for (size_t first = 0; first < page_tokens; first += vectors * VW) {
+        VI acc[few_rows * vectors];
+        UNROLL for (size_t i = 0; i < rows * vectors; i++) acc[i] = v_set_int(0);
+        for (size_t g = 0; g < d / 8; g++) {
+            VI low[vectors], high[vectors];
+            UNROLL for (size_t v = 0; v < vectors; v++) {
+                const VI both = v_load_int((const int32_t *)h.upper + g * page_tokens + first + v * VW);
+                low[v] = v_low_halves(both);
+                high[v] = v_high_halves(both);
+            }
+            UNROLL for (size_t v = 0; v < vectors; v += 16 / VW) {
+                prefetch(coming + (g * page_tokens + first + v * VW) * 4);
+            }
+            UNROLL for (size_t r = 0; r < rows; r++) {
+                const VI q = bytes_at(s->queries[r] + g * 4), p = bytes_at(s->queries[r] + d / 2 + g * 4);
+                UNROLL for (size_t v = 0; v < vectors; v++) {
+                    acc[r * vectors + v] = v_dot(v_dot(acc[r * vectors + v], low[v], q), high[v], p);
+                }
+            }
+        }
+        UNROLL for (size_t v = 0; v < vectors; v++) {
+            const int seen = (int)visible - (int)(first + v * VW);
+            const V scale = v_first_else(v_load(h.key_scales + first + v * VW), seen, v_zero());
+            v_store(n->key_scales + at + first + v * VW, scale);
+            sums->invalid = v_add(sums->invalid, v_sub(scale, scale));
+            V products[few_rows] = {v_zero(), v_zero(), v_zero(), v_zero()};
+            UNROLL for (size_t r = 0; r < rows; r++) products[r] = v_as_float(acc[r * vectors + v]);
+            v_transpose_quads(products);
+            UNROLL for (size_t k = 0; k < 4; k++) {
+                v_store((float *)n->products + (at + first + v * VW) * 4 + k * VW, products[k]);
+            }
+            UNROLL for (size_t r = 0; r < rows; r++) {
+                const size_t to = r * n->capacity + at + first + v * VW;
+                const VI doubled = v_add_int(v_shift_left(acc[r * vectors + v], 5), v_set_int(-241 * s->query_sum[r]));
+                const V guess = v_mul(v_mul(v_from_int(doubled), scale), v_set(s->query_scale[r] * 0.5f));
+                v_store(n->guesses + to, v_first_else(guess, seen, v_set(DKV_MASKED_SCORE)));
+            }
+        }
+    }
+    for (size_t t = 0; t < page_tokens; t += 16) prefetch(coming + page_tokens * d / 2 + t * 4);
+}
+
+INLINE float greatest_of(const float *guesses) {
+    V largest = v_set(DKV_MASKED_SCORE);
+    UNROLL for (size_t v = 0; v < token_vectors; v++) largest = v_max(v_load(guesses + v * VW), largest);
+    const float top = v_largest(largest);
+    return top < SPARSE_MOST_GUESS ? top : SPARSE_MOST_GUESS;
+}
+
+/// Adds a page's guesses to the masses.
+INLINE void add_masses(const size_t rows, const sparse_notes *n, size_t at, sparse_sums *sums) {
+    UNROLL for (size_t r = 0; r < rows; r++) {
+        const float *guesses = n->guesses + r * n->capacity + at;
+        if (at == 0) sums->reference[r] = greatest_of(guesses);
+        UNROLL for (size_t v = 0; v < token_vectors; v++) {
+            V x = v_sub(v_load(guesses + v * VW), v_set(sums->reference[r]));
+            x = v_max(v_min(x, v_set(SPARSE_MOST_EXPONENT)), v_set(SPARSE_LEAST_EXPONENT));
+            const VI bits = v_to_int(v_mul(v_add(x, v_set(127.0f)), v_set(0x1p23f)));
+            sums->mass[r][v % (16 / VW)] = v_add(sums->mass[r][v % (16 / VW)], v_as_float(bits));
+        }
+    }
+}
+
+/// Codes of distances.
+INLINE void note_distances(const size_t rows, const sparse_notes *n, const float *mass, size_t tokens) {
+    for (size_t t = 0; t < tokens; t += VW) {
+        V least = v_set(SPARSE_LONGEST);
+        UNROLL for (size_t r = 0; r < rows; r++) {
+            least = v_min(v_sub(v_set(mass[r]), v_load(n->guesses + r * n->capacity + t)), least);
+        }
+        v_store_bytes(n->codes + t, v_to_int(v_mul(v_max(least, v_zero()), v_set(SPARSE_CODES))));
+    }
+}
+
+/// How many codes are at most `most`. What follows the last one may be read.
+INLINE size_t count_codes(const uint8_t *codes, size_t tokens, uint8_t most) {
+    size_t count = 0, t = 0;
+    for (; t + page_tokens <= tokens; t += page_tokens) count += (size_t)__builtin_popcountll(v_at_most(codes + t, most));
+    for (; t < tokens; t++) count += codes[t] <= most;
+    return count;
+}
+
+/// The least code with which at least `kept` of the tokens are picked.
+INLINE uint8_t threshold_of(const uint8_t *codes, size_t tokens, size_t kept) {
+    unsigned low = 0, high = 255;
+    while (low < high) {
+        const unsigned middle = (low + high) / 2;
+        if (count_codes(codes, tokens, (uint8_t)middle) >= kept) high = middle;
+        else low = middle + 1;
+    }
+    return (uint8_t)low;
+}
+
+/// Notes the tokens to attend to, in ascending order; returns their number.
+INLINE size_t pick_tokens(const sparse_notes *n, size_t tokens, size_t kept) {
+    mark_ends(n->codes, tokens);
+    const uint8_t least = threshold_of(n->codes, tokens, kept);
+    const uint8_t most = least < DKV_SPARSE_FARTHEST ? least : DKV_SPARSE_FARTHEST;
+    size_t count = 0, t = 0;
+    for (; t + VW <= tokens; t += VW) count += v_pick(n->codes + t, most, (uint32_t)t, n->picked + count);
+    for (; t < tokens; t++) {
+        n->picked[count] = (uint32_t)t;
+        count += n->codes[t] <= most;
+    }
+    return count;
+}
+
+/// A page of picked tokens, and where what is read of them is.
+typedef struct picked_page {
+    size_t count;
+    uint32_t tokens[page_tokens];    // places without a token repeat the last one
+    const uint8_t *rows[page_tokens];
+    const float *value_scales[page_tokens];
+} picked_page;
+
+/// Finds the places of up to a page of picked tokens, and asks for what will be read there.
+INLINE void place_picked(const dkv_attention *a, const dkv_attention_unit *u, const uint32_t *picked, size_t count,
+                         picked_page *to) {
+    const size_t bytes = int8_row_bytes(a->shape.head_dimension);
+    to->count = count < page_tokens ? count : page_tokens;
+    if (to->count == 0) return;
+    for (size_t j = 0; j < page_tokens; j++) {
+        const uint32_t token = picked[j < to->count ? j : to->count - 1], slot = token % page_tokens;
+        const int8_head h = int8_head_of(a, u, token / page_tokens);
+        to->tokens[j] = token;
+        to->rows[j] = h.rows + slot * bytes;
+        to->value_scales[j] = h.value_scales + slot;
+        for (size_t i = 0; i < bytes; i += 64) prefetch(to->rows[j] + i);
+        prefetch(to->rows[j] + bytes - 1);
+        prefetch(to->value_scales[j]);
+    }
+}
+
+/// Where guess_page has put a token's products: transposing within quarters of vectors leaves every fourth token together.
+INLINE const float *products_of(const sparse_notes *n, uint32_t token) {
+    const uint32_t lane = token % VW;
+    return (const float *)n->products + (token - lane + lane % 4 * (VW / 4) + lane / 4) * 4;
+}
+
+/// Scores of VW picked tokens whose rows begin at `from`.
+INLINE void score_picked(const size_t rows, const rows_state *s, const sparse_notes *n, const uint32_t *picked, size_t d,
+                         const uint8_t *const *from, float (*scores)[page_tokens], size_t first) {
+    float key_scales[VW];
+    for (size_t lane = 0; lane < VW; lane++) key_scales[lane] = n->key_scales[picked[lane]];
+    V products[few_rows];
+    UNROLL for (size_t k = 0; k < 4; k++) {
+        const float *quads[VW / 4];
+        UNROLL for (size_t j = 0; j < VW / 4; j++) quads[j] = products_of(n, picked[4 * j + k]);
+        products[k] = v_join_quads(quads);
+    }
+    v_transpose_quads(products);
+    VI acc[few_rows];
+    UNROLL for (size_t r = 0; r < rows; r++) {
+        acc[r] = v_add_int(v_shift_left(v_bits(products[r]), 4), v_set_int(-128 * s->query_sum[r]));
+    }
+    for (size_t start = 0; start < d / 8; start += VW) {
+        const size_t words = d / 8 - start < VW ? d / 8 - start : VW;
+        const uint8_t *at[VW];
+        V lower[VW];
+        for (size_t lane = 0; lane < VW; lane++) at[lane] = from[lane] + start * 4;
+        gather_words(at, words, lower);
+        for (size_t j = 0; j < words; j++) {
+            const VI low = v_low_halves(v_bits(lower[j])), high = v_high_halves(v_bits(lower[j]));
+            UNROLL for (size_t r = 0; r < rows; r++) {
+                const int8_t *q = s->queries[r] + (start + j) * 4;
+                acc[r] = v_dot(v_dot(acc[r], low, bytes_at(q)), high, bytes_at(q + d / 2));
+            }
+        }
+    }
+    UNROLL for (size_t r = 0; r < rows; r++) {
+        const V score = v_mul(v_mul(v_from_int(acc[r]), v_load(key_scales)), v_set(s->query_scale[r]));
+        v_store(scores[r] + first, score);
+    }
+}
+
+/// Attends to a page of picked tokens.
+INLINE void attend_picked(const size_t rows, rows_state *s, size_t d, const sparse_notes *n, const picked_page *picked,
+                          float *scratch) {
+    float scores[few_rows][page_tokens], value_scales[page_tokens];
+    int8_page p = page_in(scratch, d);
+    p.value_scales = value_scales;
+    for (size_t j = 0; j < page_tokens; j++) value_scales[j] = *picked->value_scales[j];
+    for (size_t t = 0; t < picked->count; t += VW) {
+        score_picked(rows, s, n, picked->tokens + t, d, picked->rows + t, scores, t);
+    }
+    for (size_t t = 0; t < picked->count; t += 4) {
+        const int8_t *values[4];
+        for (size_t j = 0; j < 4; j++) values[j] = (const int8_t *)picked->rows[t + j] + d / 2;
+        mix_values(values, d, p.values + t * d);
+    }
+    for (size_t r = 0; r < rows; r++) {
+        s->visible[r] = (int32_t)picked->count;
+        s->hidden[r] = 0;
+    }
+    finish_page(rows, s, p, d, scores, (const char *)p.values);
+}
+
+/// Computes heads `first ..< first + rows` of a unit of one row that attends to the tokens that matter most.
+INLINE void attend_sparsely(const size_t rows, const dkv_attention *a, const dkv_attention_unit *u, size_t first,
+                            float *scratch) {
+    const size_t d = a->shape.head_dimension, tokens = u->position + 1;
+    const sparse_notes n = sparse_notes_in(scratch + tile_scratch_size(d), tokens);
+    int8_t queries[few_rows][DKV_MAX_HEAD_DIMENSION];
+    float output[few_rows][DKV_MAX_HEAD_DIMENSION], mass[few_rows];
+    sparse_sums sums = {.invalid = v_zero()};
+    rows_state s = {.queries = queries, .output = output};
+    load_rows(rows, a, u, first, &s);
+    clear_rows(rows, d, &s);
+    for (size_t r = 0; r < rows; r++) {
+        for (size_t v = 0; v < 16 / VW; v++) sums.mass[r][v] = v_zero();
+    }
+    for (size_t at = 0; at < tokens; at += page_tokens) {
+        const size_t page = at / page_tokens, later = page + 2;  // one page ahead is too late
+        const int8_head coming = int8_head_of(a, u, later * page_tokens < tokens ? later : page);
+        guess_page(rows, &s, int8_head_of(a, u, page), d, &n, at, tokens - at, &sums, coming.upper);
+        add_masses(rows, &n, at, &sums);
+    }
+    for (size_t r = 0; r < rows; r++) mass[r] = sums.reference[r] + coarse_log2(v_sum_halves(sums.mass[r]));
+    note_distances(rows, &n, mass, n.capacity);
+    const size_t count = pick_tokens(&n, tokens, u->kept);
+    picked_page pages[2];  // the one at hand and the one whose tokens are on their way
+    place_picked(a, u, n.picked, count, &pages[0]);
+    for (size_t i = 0, turn = 0; i < count; i += page_tokens, turn ^= 1) {
+        const size_t after = i + page_tokens < count ? i + page_tokens : count;
+        place_picked(a, u, n.picked + after, count - after, &pages[turn ^ 1]);
+        attend_picked(rows, &s, d, &n, &pages[turn], scratch);
+    }
+    for (size_t r = 0; r < rows; r++) {
+        float *y = result_of(a, u, first + r);
+        const bool valid = v_sum(sums.invalid) == 0 && !isnan(s.query_scale[r]);
+        const float inverse = valid ? inverse_of(s.sum[r]) : NAN;
+        for (size_t i = 0; i < d; i++) y[i] = output[r][i] * inverse;
+    }
+}

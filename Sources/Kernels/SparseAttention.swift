@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// How many of the tokens that it sees a row attends to, where it attends to a part of them: those that its query and a coarse
+/// form of the keys, which is read for all tokens, say matter most (`kv_int8.h`).
+public struct SparseAttention: Sendable, Equatable {
+    /// The part of the tokens, above 0 and at most 1.
+    public var share: Double
+    /// The fewest tokens; a row that sees up to twice as many attends to all.
+    public var least: Int
+
+    /// A part of the tokens.
+    public init(share: Double, least: Int = 512) {
+        precondition(share > 0 && share <= 1 && least > 0, "no share of tokens")
+        self.share = share
+        self.least = least
+    }
+
+    /// Tokens that a row which sees `tokens` attends to; nil: all.
+    public func kept(of tokens: Int) -> Int? {
+        guard tokens > 2 * least, share < 1 else { return nil }
+        return max(least, Int((Double(tokens) * share).rounded(.up)))
+    }
+}
