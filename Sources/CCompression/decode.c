@@ -66,26 +66,22 @@ static bool pair_of(const dkv_layer *layer, const dkv_coded_row *row, size_t pos
 
 static bool restore_reference(const dkv_decode_layer *l, const dkv_coded_row *row, size_t position, int8_t *to) {
     const size_t columns = l->layer->columns;
-    int8_t a[columns], b[columns];
     uint32_t first, second;
     if (!pair_of(l->layer, row, position, &first, &second)) return false;
-    dkv_candidate_get(&l->candidates, first, a, columns);
-    dkv_candidate_get(&l->candidates, second, b, columns);
+    const int8_t *a = dkv_candidate_row(&l->candidates, first), *b = dkv_candidate_row(&l->candidates, second);
     for (size_t i = 0; i < columns; i++) to[i] = to_unit(predicted(a, b, i) + row->residual[i]);
     return true;
 }
 
-/// A candidate, which is decoded where it is a reference that nobody keeps.
-static bool candidate(const dkv_decode *d, const dkv_decode_layer *l, uint32_t number, int16_t *residual, int8_t *to) {
+/// A candidate, which is decoded, to `to`, where it is a reference that nobody keeps; NULL if it is no row.
+static const int8_t *candidate(const dkv_decode *d, const dkv_decode_layer *l, uint32_t number, int16_t *residual,
+                               int8_t *to) {
     const dkv_layer *layer = l->layer;
-    if (d->whole || number < layer->prototypes) {
-        dkv_candidate_get(&l->candidates, number, to, layer->columns);
-        return true;
-    }
+    if (d->whole || number < layer->prototypes) return dkv_candidate_row(&l->candidates, number);
     const size_t position = reference_position(layer, number - layer->prototypes);
     dkv_coded_row row = locate(l, position, residual);
     dkv_rows_decode(layer->tables, layer->columns, &row, 1);
-    return restore_reference(l, &row, position, to);
+    return restore_reference(l, &row, position, to) ? to : NULL;
 }
 
 INLINED void add_pair(const int8_t *restrict a, const int8_t *restrict b, const int16_t *restrict residual,
@@ -99,8 +95,9 @@ INLINED bool restore_row(const dkv_decode *d, const dkv_decode_layer *l, const d
     int16_t *other = m->residuals + DKV_ROWS_AT_ONCE * columns;
     uint32_t first, second;
     if (!pair_of(l->layer, row, position, &first, &second)) return false;
-    if (!candidate(d, l, first, other, m->first) || !candidate(d, l, second, other, m->second)) return false;
-    add_pair(m->first, m->second, row->residual, to, columns);
+    const int8_t *a = candidate(d, l, first, other, m->first), *b = candidate(d, l, second, other, m->second);
+    if (!a || !b) return false;
+    add_pair(a, b, row->residual, to, columns);
     return true;
 }
 

@@ -9,7 +9,6 @@ typedef struct encoder {
     int16_t *fine;           // [rows][columns]
     int8_t *units;           // [rows][columns]
     int16_t *values;         // [rows][columns]
-    int8_t *first, *second;  // [rows][columns]: the pair
     int16_t *residual;       // [columns]
     int32_t *search;
 } encoder;
@@ -18,7 +17,7 @@ enum { search_rows = DKV_SEARCH_ROWS };
 
 size_t dkv_encode_scratch(const dkv_layer *layer, size_t candidates) {
     const size_t width = (candidates + DKV_LANES - 1) / DKV_LANES * DKV_LANES;
-    return dkv_block_bytes(layer) + search_rows * (7 * layer->elements + 8 * width) + 2 * layer->elements + 7 * 64;
+    return dkv_block_bytes(layer) + search_rows * (5 * layer->elements + 8 * width) + 2 * layer->elements + 5 * 64;
 }
 
 static encoder encoder_make(const dkv_encode *e, uint8_t *memory) {
@@ -29,8 +28,6 @@ static encoder encoder_make(const dkv_encode *e, uint8_t *memory) {
     made.fine = take(&arena, 2 * search_rows * columns);
     made.units = take(&arena, search_rows * columns);
     made.values = take(&arena, 2 * search_rows * columns);
-    made.first = take(&arena, search_rows * columns);
-    made.second = take(&arena, search_rows * columns);
     made.residual = take(&arena, 2 * columns);
     made.search = (int32_t *)arena.at;
     return made;
@@ -89,10 +86,8 @@ INLINED void code(const dkv_encode *e, const dkv_encode_layer *l, const encoder 
     }
     dkv_pair_search(e->isa, &l->candidates, m->units, count, limits, m->search, first, second);
     for (size_t i = 0; i < count; i++) {
-        int8_t *a = m->first + i * columns, *b = m->second + i * columns;
+        const int8_t *a = dkv_candidate_row(&l->candidates, first[i]), *b = dkv_candidate_row(&l->candidates, second[i]);
         int16_t *q = m->values + i * columns;
-        dkv_candidate_get(&l->candidates, first[i], a, columns);
-        dkv_candidate_get(&l->candidates, second[i], b, columns);
         quantise(mode, m->fine + i * columns, a, b, m->residual, q, columns);
         if (e->residuals) memcpy(e->residuals + list[i] * columns, m->residual, 2 * columns);
         if (e->values) memcpy(e->values + list[i] * columns, q, 2 * columns);

@@ -36,7 +36,7 @@ INLINE void dots(const dkv_candidates *c, const int8_t *rows, size_t ld, size_t 
         for (size_t k = 0; k < c->searched; k++) sum += rows[r * ld + k];
         bias[r] = -128 * sum;
     }
-    const size_t step = DKV_LANES * c->columns;
+    const size_t step = DKV_LANES * c->searched;
     for (size_t p = 0; p < panels; p += 2) {
         panel_dots(c->panels + p * step, step, panels - p < 2 ? 1 : 2, rows, ld, c->searched, count, bias, 1,
                    to + p * DKV_LANES, width);
@@ -54,7 +54,7 @@ static void pair_search(const dkv_candidates *c, const int8_t *rows, size_t coun
     for (size_t i = 0; i < count; i++) {
         memcpy(crossed, direct + i * width, limits[i] * sizeof *crossed);
         first[i] = least(c->norms, crossed, 2, NULL, limits[i]);
-        dkv_candidate_get(c, first[i], nearest + i * c->searched, c->searched);
+        memcpy(nearest + i * c->searched, dkv_candidate_row(c, first[i]), c->searched);
     }
     dots(c, nearest, c->searched, count, panels, crossed, width);
     for (size_t i = 0; i < count; i++) {

@@ -19,21 +19,29 @@ void dkv_panel_set(uint8_t *panels, size_t columns, size_t index, const int8_t *
     for (size_t i = 0; i < columns; i++) to[i / 4 * 4 * DKV_LANES + i % 4] = (uint8_t)(row[i] + 128);
 }
 
+size_t dkv_candidate_bytes(size_t columns, size_t searched, size_t capacity) {
+    return columns * capacity + dkv_panel_bytes(searched, capacity) + sizeof(int32_t) * capacity;
+}
+
+dkv_candidates dkv_candidates_at(void *memory, size_t columns, size_t searched, size_t capacity) {
+    dkv_candidates c = {.columns = columns, .searched = searched, .rows = memory};
+    c.panels = (uint8_t *)memory + columns * capacity;
+    c.norms = (int32_t *)(c.panels + dkv_panel_bytes(searched, capacity));
+    return c;
+}
+
 void dkv_candidate_set(const dkv_candidates *c, size_t index, const int8_t *row) {
     int32_t norm = 0;
-    dkv_panel_set(c->panels, c->columns, index, row);
+    memcpy(c->rows + index * c->columns, row, c->columns);
+    dkv_panel_set(c->panels, c->searched, index, row);
     for (size_t i = 0; i < c->searched; i++) norm += row[i] * row[i];
     c->norms[index] = norm;
 }
 
-void dkv_candidate_get(const dkv_candidates *c, size_t index, int8_t *row, size_t columns) {
-    const uint8_t *from = c->panels + place(c->columns, index);
-    for (size_t i = 0; i < columns; i += 4) {
-        uint32_t four;
-        memcpy(&four, from + i * DKV_LANES, 4);
-        four ^= 0x80808080;
-        memcpy(row + i, &four, 4);
-    }
+void dkv_candidates_copy(const dkv_candidates *from, size_t count, const dkv_candidates *to) {
+    memcpy(to->rows, from->rows, from->columns * count);
+    memcpy(to->panels, from->panels, dkv_panel_bytes(from->searched, count));
+    memcpy(to->norms, from->norms, sizeof(int32_t) * count);
 }
 
 /// `to[row][lane] = bias[row] + Σ row · lane` over the first columns of one panel, or of two that are `step` bytes apart, for up

@@ -51,11 +51,11 @@ public final class LayerCodec: @unchecked Sendable {
             try PackedEightBitMatrix(p.prediction), try PackedEightBitMatrix(p.forward),
             try PackedEightBitMatrix(p.inverse),
         ]
-        let panelBytes = dkv_panel_bytes(columns, settings.prototypes)
+        let prototypeBytes = Self.candidateBytes(columns: columns, capacity: settings.prototypes)
         let floats = 2 * p.columns + 2 * p.sourceMean.count
-        memory = try CompressionError.reserve(panelBytes + 4 * settings.prototypes + 4 * floats + 8 * columns)
+        memory = try CompressionError.reserve(prototypeBytes + 4 * floats + 8 * columns)
         prototypes = Self.candidates(columns: columns, at: memory.base, capacity: settings.prototypes)
-        var place = memory.base + panelBytes + 4 * settings.prototypes
+        var place = memory.base + prototypeBytes
         func copy<Value>(_ values: [Value]) -> UnsafePointer<Value> {
             let to = place.assumingMemoryBound(to: Value.self)
             to.update(from: values, count: values.count)
@@ -90,11 +90,14 @@ public final class LayerCodec: @unchecked Sendable {
     /// tell nearly as much as all.
     private static let searched = 64
 
-    /// A table of candidates in memory: panels, then norms.
+    /// A table of candidates in memory.
     static func candidates(columns: Int, at base: UnsafeMutableRawPointer, capacity: Int) -> dkv_candidates {
-        dkv_candidates(
-            columns: columns, searched: min(columns, searched), panels: base.assumingMemoryBound(to: UInt8.self),
-            norms: (base + dkv_panel_bytes(columns, capacity)).assumingMemoryBound(to: Int32.self))
+        dkv_candidates_at(base, columns, min(columns, searched), capacity)
+    }
+
+    /// Bytes of such a table.
+    static func candidateBytes(columns: Int, capacity: Int) -> Int {
+        dkv_candidate_bytes(columns, min(columns, searched), capacity)
     }
 
     deinit { description.deallocate() }

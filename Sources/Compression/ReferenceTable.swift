@@ -5,7 +5,7 @@ import Kernels
 /// The candidates of one layer of one sequence: the layer's prototypes, then the sequence's references as decoded.
 ///
 /// Coding needs one; decoding whole ranges is faster with one. It can be dropped at any time and made again from the coded
-/// rows, and counts as working memory (a byte an element).
+/// rows, and counts as working memory (a byte an element, and as much again for the ones that are searched).
 public final class ReferenceTable {
     /// References in the table.
     public private(set) var references = 0
@@ -20,14 +20,13 @@ public final class ReferenceTable {
         self.codec = codec
         capacity = codec.settings.prototypes + 1024
         memory = try Self.reserve(codec, capacity)
-        memory.base.copyMemory(
-            from: codec.prototypes.panels, byteCount: dkv_panel_bytes(codec.parameters.coefficients, prototypes))
-        (memory.base + dkv_panel_bytes(codec.parameters.coefficients, capacity)).copyMemory(
-            from: codec.prototypes.norms, byteCount: 4 * prototypes)
+        withUnsafePointer(to: codec.prototypes) { from in
+            withUnsafePointer(to: candidates) { dkv_candidates_copy(from, prototypes, $0) }
+        }
     }
 
     /// Bytes in use.
-    public var byteCount: Int { (prototypes + references) * (codec.parameters.coefficients + 4) }
+    public var byteCount: Int { LayerCodec.candidateBytes(columns: codec.parameters.coefficients, capacity: count) }
 
     private var prototypes: Int { codec.settings.prototypes }
 
@@ -49,9 +48,12 @@ public final class ReferenceTable {
     }
 
     private func grow(to wanted: Int) throws(CompressionError) {
-        let columns = codec.parameters.coefficients, larger = try Self.reserve(codec, wanted)
-        larger.base.copyMemory(from: memory.base, byteCount: dkv_panel_bytes(columns, count))
-        (larger.base + dkv_panel_bytes(columns, wanted)).copyMemory(from: candidates.norms, byteCount: 4 * count)
+        let larger = try Self.reserve(codec, wanted)
+        let moved = LayerCodec.candidates(
+            columns: codec.parameters.coefficients, at: larger.base, capacity: wanted)
+        withUnsafePointer(to: candidates) { from in
+            withUnsafePointer(to: moved) { dkv_candidates_copy(from, count, $0) }
+        }
         memory = larger
         capacity = wanted
     }
@@ -59,7 +61,7 @@ public final class ReferenceTable {
     private static func reserve(_ codec: LayerCodec, _ count: Int) throws(CompressionError) -> ReservedMemory {
         do throws(KernelError) {
             return try ReservedMemory(
-                count: dkv_panel_bytes(codec.parameters.coefficients, count) + 4 * (count + 16))
+                count: LayerCodec.candidateBytes(columns: codec.parameters.coefficients, capacity: count) + 64)
         } catch {
             throw .kernel(error)
         }

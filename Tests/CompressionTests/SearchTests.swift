@@ -14,24 +14,18 @@ private struct Search {
     /// What the kernels find for rows with given numbers of visible candidates.
     func run(_ rows: [[Int8]], limits: [Int], _ isa: dkv_codec_isa) -> [(UInt32, UInt32)] {
         let count = candidates.count, width = (count + 15) / 16 * 16
-        var panels = Array(repeating: UInt8(0), count: dkv_panel_bytes(columns, count))
-        var norms = Array(repeating: Int32(0), count: width)
+        let searched = searched ?? columns
+        var memory = Array(repeating: UInt8(0), count: dkv_candidate_bytes(columns, searched, width))
         var scratch = Array(repeating: Int32(0), count: 16 * width)
         var first = Array(repeating: UInt32(0), count: 8), second = first
-        panels.withUnsafeMutableBufferPointer { panels in
-            norms.withUnsafeMutableBufferPointer { norms in
-                var table = dkv_candidates(
-                    columns: columns, searched: searched ?? columns, panels: panels.baseAddress,
-                    norms: norms.baseAddress)
-                for (index, candidate) in candidates.enumerated() { dkv_candidate_set(&table, index, candidate) }
-                var copy = Array(repeating: Int8(0), count: columns)
-                for (index, candidate) in candidates.enumerated() {
-                    dkv_candidate_get(&table, index, &copy, columns)
-                    #expect(copy == candidate)
-                }
-                dkv_pair_search(
-                    isa, &table, Array(rows.joined()), rows.count, limits, &scratch, &first, &second)
+        memory.withUnsafeMutableBytes { memory in
+            var table = dkv_candidates_at(memory.baseAddress, columns, searched, width)
+            for (index, candidate) in candidates.enumerated() { dkv_candidate_set(&table, index, candidate) }
+            for (index, candidate) in candidates.enumerated() {
+                #expect(
+                    Array(UnsafeBufferPointer(start: dkv_candidate_row(&table, index), count: columns)) == candidate)
             }
+            dkv_pair_search(isa, &table, Array(rows.joined()), rows.count, limits, &scratch, &first, &second)
         }
         return rows.indices.map { (first[$0], second[$0]) }
     }

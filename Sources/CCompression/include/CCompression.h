@@ -33,17 +33,24 @@ dkv_codec_isa dkv_codec_best(int most);
 size_t dkv_panel_bytes(size_t columns, size_t count);
 void dkv_panel_set(uint8_t *panels, size_t columns, size_t index, const int8_t *row);
 
-/// Candidates, in panels.
+/// Candidates: whole, and in panels what they are looked for by.
 typedef struct dkv_candidates {
     size_t columns;
     size_t searched;         // columns that distances are taken over, the first ones; a multiple of 4
-    uint8_t *panels;
+    int8_t *rows;            // [candidates][columns]
+    uint8_t *panels;         // of the searched columns
     int32_t *norms;          // sum of squares of each over the searched columns
 } dkv_candidates;
 
+/// Room for as many candidates in memory: rows, panels, then norms.
+size_t dkv_candidate_bytes(size_t columns, size_t searched, size_t capacity);
+dkv_candidates dkv_candidates_at(void *memory, size_t columns, size_t searched, size_t capacity);
 void dkv_candidate_set(const dkv_candidates *candidates, size_t index, const int8_t *row);
-/// The first `columns` values of a candidate.
-void dkv_candidate_get(const dkv_candidates *candidates, size_t index, int8_t *row, size_t columns);
+/// Copies the first `count` candidates.
+void dkv_candidates_copy(const dkv_candidates *from, size_t count, const dkv_candidates *to);
+static inline const int8_t *dkv_candidate_row(const dkv_candidates *candidates, size_t index) {
+    return candidates->rows + index * candidates->columns;
+}
 
 /// For up to DKV_SEARCH_ROWS rows of int8, [count][columns]: `first` is the candidate nearest to the row, `second` the one
 /// whose mean with the first is nearest to it, among the first `limits[i]` (at least 1) candidates. Ties go to the lower
