@@ -36,9 +36,14 @@ prepare() {
     install_packages postgresql libpq-dev libopenblas-dev liblz4-dev pkg-config python3 python3-pip "$@"
 }
 
+# build [--build-tests]
 build() {
     say "Building (the first time takes several minutes)"
-    swift build "${build_flags[@]}"
+    swift build "${build_flags[@]}" "$@"
     # shellcheck disable=SC2034  # for the script that sources this
     deltakv="$(swift build "${build_flags[@]}" --show-bin-path)/deltakv"
 }
+
+# Runs tests that are built. Left to itself, swift test builds everything once more, with flags of its own.
+# run_tests [swift test options]; one after another: tests that compute on all cores would starve those that talk to a server.
+run_tests() { swift test "${build_flags[@]}" --skip-build --no-parallel "$@"; }
