@@ -16,7 +16,7 @@ INLINE int8_page page_in(float *scratch, size_t d) {
     return (int8_page){.keys = (uint8_t *)scratch, .values = (int8_t *)scratch + page_tokens * d};
 }
 
-/// Four bytes of each of VW rows that begin at `from[…]`, `vectors` of them: vector j holds bytes 4j … of all rows.
+/// Words of four bytes of VW rows, at most VW of each, that begin at `from[…]`: vector j holds word j of all rows.
 INLINE void gather_words(const uint8_t *const *from, size_t words, V *to) {
     UNROLL for (size_t lane = 0; lane < VW; lane++) to[lane] = v_load_first((const float *)from[lane], words);
     v_transpose(to);
