@@ -145,4 +145,20 @@ CLONED void dkv_encode_task(void *context, size_t index, size_t worker) {
     }
 }
 
+size_t dkv_rows_gather(const uint8_t *coded, size_t limit, const uint16_t *lengths, size_t rows, uint8_t *to,
+                       uint8_t *short_lengths) {
+    uint8_t *at = to;
+    for (size_t i = 0; i < rows; i++) {
+        const size_t length = lengths[i];
+        short_lengths[i] = (uint8_t)smaller(length, 255);
+        if (length >= 255) {
+            *at++ = (uint8_t)length;
+            *at++ = (uint8_t)(length >> 8);
+        }
+        memcpy(at, coded + (i + 1) * limit - length, length);
+        at += length;
+    }
+    return (size_t)(at - to);
+}
+
 size_t dkv_encode_count(const dkv_encode *e) { return (e->count + e->block - 1) / e->block; }

@@ -1,30 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
 // Search for reference pairs and products in terms of `panel_dots`, which the including file defines. Included once per
 // instruction set; the loops below become vector code of that set.
+#include <stdbool.h>
 #include <string.h>
 
 #include "CCompression.h"
 
 #pragma STDC FP_CONTRACT OFF
 
-enum { run = 64 };
-
-/// The first place of the least of `norms − factor · dots + 2 · crossed` (crossed may be NULL). Scores take the place of `dots`.
-INLINE uint32_t least(const int32_t *norms, int32_t *dots, int32_t factor, const int32_t *crossed, size_t count) {
-    int32_t best = INT32_MAX;
-    for (size_t i = 0; i < count; i++) {
-        dots[i] = norms[i] - factor * dots[i] + (crossed ? 2 * crossed[i] : 0);
-        best = dots[i] < best ? dots[i] : best;
+/// The first place of the least of `norms − factor · dots + 2 · crossed` (crossed may be NULL).
+INLINE uint32_t least(const int32_t *norms, const int32_t *dots, int32_t factor, const int32_t *crossed, size_t count) {
+    enum { lanes = 16 };
+    // Each lane keeps the first of its own, so that nothing is looked for afterwards.
+    int32_t best[lanes];
+    uint32_t at[lanes];
+    for (size_t l = 0; l < lanes; l++) {
+        best[l] = INT32_MAX;
+        at[l] = 0;
     }
-    // Whole runs have no exits, which lets vectors look through them.
-    size_t first = 0;
-    for (; first + run <= count; first += run) {
-        int32_t found = 0;
-        for (size_t i = 0; i < run; i++) found |= dots[first + i] == best;
-        if (found) break;
+    size_t i = 0;
+    for (; i + lanes <= count; i += lanes) {
+        for (size_t l = 0; l < lanes; l++) {
+            const int32_t score = norms[i + l] - factor * dots[i + l] + (crossed ? 2 * crossed[i + l] : 0);
+            const bool better = score < best[l];
+            best[l] = better ? score : best[l];
+            at[l] = better ? (uint32_t)(i + l) : at[l];
+        }
     }
-    while (dots[first] != best) first++;
-    return (uint32_t)first;
+    size_t winner = 0;
+    for (size_t l = 1; l < lanes; l++) {
+        const bool better = best[l] < best[winner] || (best[l] == best[winner] && at[l] < at[winner]);
+        winner = better ? l : winner;
+    }
+    int32_t score = best[winner];
+    uint32_t first = at[winner];
+    for (; i < count; i++) {
+        const int32_t last = norms[i] - factor * dots[i] + (crossed ? 2 * crossed[i] : 0);
+        first = last < score ? (uint32_t)i : first;
+        score = last < score ? last : score;
+    }
+    return first;
 }
 
 /// `to[row][candidate]`: products of rows with all candidates of the first panels, over the searched columns.
@@ -52,8 +67,7 @@ static void pair_search(const dkv_candidates *c, const int8_t *rows, size_t coun
     int8_t nearest[DKV_SEARCH_ROWS * c->searched];
     dots(c, rows, c->columns, count, panels, direct, width);
     for (size_t i = 0; i < count; i++) {
-        memcpy(crossed, direct + i * width, limits[i] * sizeof *crossed);
-        first[i] = least(c->norms, crossed, 2, NULL, limits[i]);
+        first[i] = least(c->norms, direct + i * width, 2, NULL, limits[i]);
         memcpy(nearest + i * c->searched, dkv_candidate_row(c, first[i]), c->searched);
     }
     dots(c, nearest, c->searched, count, panels, crossed, width);
@@ -101,13 +115,14 @@ INLINE void prefetch_share(const uint8_t *next, size_t bytes, size_t part, size_
 
 static void multiply(const dkv_matrix *m, const dkv_codes *x, size_t rows, const float *add, size_t ld,
                      float *const *y) {
-    const size_t all = m->outputs / DKV_LANES, step = DKV_LANES * m->inputs;
+    enum { group = DKV_SEARCH_ROWS };
+    const size_t all = m->outputs / DKV_LANES, step = DKV_LANES * m->inputs, groups = (rows + group - 1) / group;
     for (size_t panel = 0; panel < all; panel += 2) {
         const size_t panels = all - panel < 2 ? 1 : 2, left = all - panel - panels;
-        for (size_t row = 0; row < rows; row += DKV_SEARCH_ROWS) {
-            const size_t count = rows - row < DKV_SEARCH_ROWS ? rows - row : DKV_SEARCH_ROWS;
-            prefetch_share(m->panels + (panel + panels) * step, (left < 2 ? left : 2) * step, row / DKV_SEARCH_ROWS,
-                           (rows + DKV_SEARCH_ROWS - 1) / DKV_SEARCH_ROWS);
+        for (size_t i = 0; i < groups; i++) {
+            prefetch_share(m->panels + (panel + panels) * step, (left < 2 ? left : 2) * step, i, groups);
+            // The last group is a whole one as well, whose first rows come out a second time.
+            const size_t count = rows < group ? rows : group, row = i < groups - 1 ? i * group : rows - count;
             if (panels == 1) multiply_panels(m, panel, 1, x, row, count, add, ld, y);
             else multiply_panels(m, panel, 2, x, row, count, add, ld, y);
         }

@@ -33,11 +33,17 @@ INLINE void some_dots(const uint8_t *panel, size_t step, const size_t panels, co
 
 INLINE void rows_dots(const uint8_t *panel, size_t step, const size_t panels, const int8_t *rows, size_t ld, size_t columns,
                       size_t count, const int32_t *bias, size_t bias_step, int32_t *to, size_t width) {
+    enum { half = DKV_SEARCH_ROWS / 2 };
     if (count == DKV_SEARCH_ROWS) {
         some_dots(panel, step, panels, rows, ld, columns, DKV_SEARCH_ROWS, bias, bias_step, to, width);
         return;
     }
-    for (size_t r = 0; r < count; r++) {
+    size_t r = 0;
+    if (count >= half) {
+        some_dots(panel, step, panels, rows, ld, columns, half, bias, bias_step, to, width);
+        r = half;
+    }
+    for (; r < count; r++) {
         some_dots(panel, step, panels, rows + r * ld, ld, columns, 1, bias + r * bias_step, bias_step, to + r * width, width);
     }
 }

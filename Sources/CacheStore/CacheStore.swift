@@ -52,12 +52,14 @@ public final class CacheStore: Sendable {
     ///   - fingerprint: What the chunks depend on beside the tokens.
     ///   - salt: The tenant's; chunks of one salt are not found under another. Empty for none.
     ///   - segment: Tokens of a chunk.
+    ///   - tail: Tokens of each chunk after the last segment; nil where nothing is kept of what does not fill one.
     ///   - tokens: From the beginning. A rest that fills no chunk is left out.
     public func chain(
-        _ fingerprint: CacheFingerprint, salt: [UInt8] = [], segment: Int, tokens: [Int32]
+        _ fingerprint: CacheFingerprint, salt: [UInt8] = [], segment: Int, tail: Int? = nil, tokens: [Int32]
     ) -> ChunkChain {
         ChunkChain(
-            fingerprint, salt: SaltTag(salt: salt, secret: settings.secret), segment: segment, tokens: tokens)
+            fingerprint, salt: SaltTag(salt: salt, secret: settings.secret), segment: segment, tail: tail,
+            tokens: tokens)
     }
 
     /// The chunks there are, as last seen by this process.

@@ -47,14 +47,11 @@ public final class CodecWorkspace {
         return count
     }
 
-    /// Rows of a task such that the thread with most of them has few: kernels take eight at once.
+    /// Rows of a task such that all threads have as many: the more a task has, the fewer times matrices are read.
     func block(_ count: Int) -> Int {
-        func longest(_ block: Int) -> Int {
-            let tasks = (count + block - 1) / block, threads = compute.pool.threads
-            return (tasks + threads - 1) / threads * block
-        }
-        let blocks = stride(from: Int(DKV_BLOCK_ROWS), to: 0, by: -Int(DKV_SEARCH_ROWS))
-        return blocks.min { longest($0) < longest($1) } ?? 1
+        func share(_ tasks: Int) -> Int { (count + tasks - 1) / tasks }
+        let threads = compute.pool.threads, rounds = (share(threads) + Int(DKV_BLOCK_ROWS) - 1) / Int(DKV_BLOCK_ROWS)
+        return max(1, share(threads * max(1, rounds)))
     }
 
     // MARK: Coded rows
@@ -65,7 +62,7 @@ public final class CodecWorkspace {
     /// Makes room for the coded rows of layers.
     func reserve(layers wanted: Int) throws(CompressionError) {
         guard wanted > layers else { return }
-        rowMemory = try CompressionError.reserve(wanted * layerBytes)
+        rowMemory = try CompressionError.reserve(wanted * layerBytes + codedBytes + 3 * maxRows)
         layers = wanted
     }
 
@@ -81,6 +78,12 @@ public final class CodecWorkspace {
 
     /// [maxRows][columns], the rows among a sequence's first ones in half precision.
     func sinks(_ layer: Int) -> UnsafeMutablePointer<UInt16> { lengths(layer) + maxRows }
+
+    /// [maxRows] coded rows one after another, with lengths before them, and the lengths.
+    var gathered: (rows: UnsafeMutablePointer<UInt8>, lengths: UnsafeMutablePointer<UInt8>) {
+        let rows = (rowMemory.base + layers * layerBytes).assumingMemoryBound(to: UInt8.self)
+        return (rows, rows + codedBytes + 2 * maxRows)
+    }
 
     /// Room for every worker.
     func scratch(perWorker bytes: Int) throws(CompressionError) -> UnsafeMutablePointer<UInt8> {

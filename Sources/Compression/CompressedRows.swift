@@ -29,25 +29,35 @@ public struct CompressedRows: Sendable, Equatable {
     /// - Returns: Whether they agree with themselves and belong here; if not, these rows are of no use any more.
     mutating func append(_ piece: Piece, columns: Int, settings: CodecSettings) -> Bool {
         let end = count + piece.lengths.count
-        guard piece.sinks.count == (min(end, settings.sinks) - min(count, settings.sinks)) * columns,
-            bytes.count + piece.bytes.count <= UInt32.max
-        else { return false }
+        guard piece.sinks.count == (min(end, settings.sinks) - min(count, settings.sinks)) * columns else {
+            return false
+        }
+        sinks += piece.sinks
+        return piece.bytes.withUnsafeBufferPointer { rows in
+            piece.lengths.withUnsafeBufferPointer { append(rows, lengths: $0) }
+        }
+    }
+
+    /// Adds further rows that lie one after another, without what is kept of sinks.
+    ///
+    /// - Returns: Whether the lengths are those of the bytes; if not, these rows are of no use any more.
+    mutating func append(_ rows: UnsafeBufferPointer<UInt8>, lengths added: UnsafeBufferPointer<UInt8>) -> Bool {
+        guard bytes.count + rows.count <= UInt32.max else { return false }
         var at = 0
-        for (index, length) in piece.lengths.enumerated() {
+        for (index, length) in added.enumerated() {
             if (count + index) % Int(DKV_GROUP) == 0 { offsets.append(UInt32(bytes.count + at)) }
             if length == 255 {
-                guard at + 2 <= piece.bytes.count else { return false }
-                at += 2 + Int(piece.bytes[at]) + Int(piece.bytes[at + 1]) << 8
+                guard at + 2 <= rows.count else { return false }
+                at += 2 + Int(rows[at]) + Int(rows[at + 1]) << 8
             } else {
                 at += Int(length)
             }
-            guard at <= piece.bytes.count else { return false }
+            guard at <= rows.count else { return false }
         }
-        guard at == piece.bytes.count else { return false }
-        lengths += piece.lengths
-        bytes += piece.bytes
-        sinks += piece.sinks
-        count = end
+        guard at == rows.count else { return false }
+        lengths += added
+        bytes += rows
+        count += added.count
         return true
     }
 
@@ -56,19 +66,6 @@ public struct CompressedRows: Sendable, Equatable {
 
     /// Bytes in a file, apart from its header: rows, lengths and sinks.
     public var fileBytes: Int { bytes.count + lengths.count + 2 * sinks.count }
-
-    mutating func append(_ row: UnsafeBufferPointer<UInt8>) {
-        if count % Int(DKV_GROUP) == 0 { offsets.append(UInt32(bytes.count)) }
-        if row.count < 255 {
-            lengths.append(UInt8(row.count))
-        } else {
-            lengths.append(255)
-            bytes.append(UInt8(row.count & 0xff))
-            bytes.append(UInt8(row.count >> 8))
-        }
-        bytes.append(contentsOf: row)
-        count += 1
-    }
 
     /// Adds rows in half precision.
     mutating func append(sinks rows: UnsafeBufferPointer<UInt16>) { sinks.append(contentsOf: rows) }

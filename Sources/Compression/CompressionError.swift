@@ -45,6 +45,8 @@ public enum CompressionError: Error, Equatable, CustomStringConvertible {
 extension CompressionError {
     /// Memory, or why there is none.
     static func reserve(_ bytes: Int) throws(CompressionError) -> ReservedMemory {
-        do throws(KernelError) { return try ReservedMemory(count: bytes) } catch { throw .kernel(error) }
+        do throws(KernelError) { return try ReservedMemory(count: bytes, hugePages: bytes >= 2 << 20) } catch {
+            throw .kernel(error)
+        }
     }
 }

@@ -93,10 +93,12 @@ extension LayerStack {
         let codec = codecs[layer], limit = dkv_row_limit(codec.parameters.coefficients)
         let sinks = max(0, min(piece.count, codec.settings.sinks - piece.start))
         history.append(sinks: UnsafeBufferPointer(start: work.sinks(layer), count: sinks * codec.columns))
-        let coded = work.coded(layer), lengths = work.lengths(layer)
-        for row in 0..<piece.count {
-            let length = Int(lengths[row])
-            history.append(UnsafeBufferPointer(start: coded + (row + 1) * limit - length, count: length))
-        }
+        let gathered = work.gathered
+        let bytes = dkv_rows_gather(
+            work.coded(layer), limit, work.lengths(layer), piece.count, gathered.rows, gathered.lengths)
+        let isSound = history.append(
+            UnsafeBufferPointer(start: gathered.rows, count: bytes),
+            lengths: UnsafeBufferPointer(start: gathered.lengths, count: piece.count))
+        precondition(isSound, "a sequence's coded rows would fill 4 GiB")
     }
 }

@@ -105,7 +105,7 @@ struct ActiveSequence {
             logprobs: request.logprobs == nil ? nil : logprobs)
         return Generation(
             choices: [choice], promptTokens: request.prompt.count,
-            cachedTokens: (coded?.reused ?? 0) * (coded?.chain.segment ?? 0), secondsSaved: coded?.secondsSaved ?? 0,
+            cachedTokens: coded?.reusedTokens ?? 0, secondsSaved: coded?.secondsSaved ?? 0,
             miss: coded?.miss, outputTokens: outputTokens, resumedTokens: request.resumed.count,
             prefillSeconds: prefillSeconds, decodeSeconds: decodeSeconds)
     }

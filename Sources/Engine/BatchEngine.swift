@@ -49,7 +49,7 @@ final class BatchEngine {
         scheduler = Scheduler(
             limits: .init(
                 sequences: min(settings.maxSequences, settings.rowsPerStep), rows: settings.rowsPerStep,
-                pageTokens: KVPool.pageTokens, pages: pages, segmentTokens: PromptCompression.segmentTokens))
+                pageTokens: KVPool.pageTokens, pages: pages))
     }
 
     /// Whether any request waits or runs.
@@ -90,7 +90,7 @@ final class BatchEngine {
         sequences[id] = sequence
         if request.samples > 1 { groups.add(id, samples: request.samples) }
         scheduler.enqueue(
-            id, givenTokens: sequence.givenTokens, capacity: capacity, segmented: sequence.coded?.allTokens ?? 0)
+            id, givenTokens: sequence.givenTokens, capacity: capacity, segmentEnds: sequence.coded?.chain.ends ?? [])
     }
 
     /// Drops a request and frees what it held.

@@ -19,8 +19,6 @@ struct Scheduler {
         var pageTokens: Int
         /// Pages in the pool.
         var pages: Int
-        /// Tokens of a prompt segment.
-        var segmentTokens = Int.max
     }
 
     typealias ID = UInt64
@@ -29,8 +27,8 @@ struct Scheduler {
         let id: ID
         /// Tokens that it may grow to.
         let capacity: Int
-        /// Tokens of the prompt that are coded in segments.
-        let segmented: Int
+        /// Where the segments end that its prompt is coded in.
+        let segmentEnds: [Int]
         /// Tokens known: what was given and what was generated.
         var known: Int
         /// Tokens whose keys and values are in the cache.
@@ -73,11 +71,11 @@ struct Scheduler {
     ///
     /// - Parameters:
     ///   - givenTokens: Tokens that are there before one is chosen.
-    ///   - segmented: Tokens of its prompt that are coded in segments.
-    mutating func enqueue(_ id: ID, givenTokens: Int, capacity: Int, segmented: Int = 0) {
+    ///   - segmentEnds: Where the segments end that its prompt is coded in, in ascending order.
+    mutating func enqueue(_ id: ID, givenTokens: Int, capacity: Int, segmentEnds: [Int] = []) {
         precondition(givenTokens > 0 && capacity >= givenTokens && pages(forTokens: capacity) <= limits.pages)
         waiting.append(
-            Sequence(id: id, capacity: capacity, segmented: segmented, known: givenTokens, computed: 0))
+            Sequence(id: id, capacity: capacity, segmentEnds: segmentEnds, known: givenTokens, computed: 0))
     }
 
     /// Adds sequences whose first tokens are in the cache. They come next: everything that runs ends without them, so there
@@ -85,7 +83,7 @@ struct Scheduler {
     mutating func enqueueNext(_ ids: [ID], givenTokens: Int, capacity: Int, computed: Int) {
         for id in ids.reversed() {
             waiting.prepend(
-                Sequence(id: id, capacity: capacity, segmented: 0, known: givenTokens, computed: computed))
+                Sequence(id: id, capacity: capacity, segmentEnds: [], known: givenTokens, computed: computed))
         }
     }
 
@@ -116,8 +114,8 @@ struct Scheduler {
         var work: [Work] = []
         func take(_ sequence: Sequence) {
             var count = min(sequence.pending, rows)
-            if sequence.computed < sequence.segmented {
-                count = min(count, limits.segmentTokens - sequence.computed % limits.segmentTokens)
+            if let end = sequence.segmentEnds.first(where: { $0 > sequence.computed }) {
+                count = min(count, end - sequence.computed)
             }
             guard count > 0 else { return }
             rows -= count

@@ -62,7 +62,7 @@ public struct Perplexity: Sendable {
                 loss += Divergence.logSum(logits) - Double(logits[Int(tokens[first + index + 1])])
             }
             guard piece.count == chunk, let coder, let encoder, let rows else { continue }
-            _ = try coder.code(rows, with: encoder, pages: pages)
+            _ = try coder.code(rows, count: SegmentCoder.tokens, with: encoder, pages: pages)
         }
         self.tokens = tokens.count - 1
         self.loss = loss

@@ -84,17 +84,26 @@ public final class ForwardPass {
     }
 
     /// Like ``run(_:logits:)``, with the logits after every token of every segment, whether wanted or not.
+    ///
+    /// - Parameters:
+    ///   - step: Of each segment, the first token and every so many further ones.
+    ///   - trail: Keeps what enters each layer; or, with `first`, says what entered it in a step with the same segments.
+    ///   - first: The layer to begin with: those before are taken to be as they were.
     public func runAll(
-        _ segments: [Segment], logits: (_ segment: Int, _ token: Int, UnsafeBufferPointer<Float>) throws -> Void
+        _ segments: [Segment], every step: Int = 1, trail: ResidualTrail? = nil, from first: Int? = nil,
+        logits: (_ segment: Int, _ token: Int, UnsafeBufferPointer<Float>) throws -> Void
     ) throws {
+        precondition(first == nil || trail != nil, "nobody knows what enters the layer")
         let rows = try prepare(segments)
         wanted.removeAll(keepingCapacity: true)
+        var row = 0
         for (index, segment) in segments.enumerated() {
-            for token in segment.tokens.indices {
-                wanted.append(LogitsRow(row: wanted.count, segment: index, token: token))
+            for token in stride(from: 0, to: segment.tokens.count, by: step) {
+                wanted.append(LogitsRow(row: row + token, segment: index, token: token))
             }
+            row += segment.tokens.count
         }
-        computeLayers(rows: rows)
+        computeLayers(rows: rows, from: first, trail)
         try computeLogits { try logits($0.segment, $0.token, $1) }
     }
 
@@ -183,11 +192,13 @@ public final class ForwardPass {
     // MARK: Layers
 
     /// Computes all layers; the wanted rows then stand first in the residual stream.
-    private func computeLayers(rows: Int) {
+    private func computeLayers(rows: Int, from first: Int? = nil, _ trail: ResidualTrail? = nil) {
         let c = model.configuration
         var rows = rows
-        for (index, layer) in model.layers.enumerated() {
+        if let first { trail?.take(layer: first, to: work.residual.first(rows)) }
+        for (index, layer) in model.layers.enumerated().dropFirst(first ?? 0) {
             let x = work.residual.first(rows), qkv = work.queryKeyValue.first(rows)
+            if first == nil { trail?.keep(layer: index, x) }
             layer.queryKeyValue.apply(
                 normalized: x, weight: layer.attentionNorm, epsilon: c.rmsEpsilon, to: qkv, with: compute,
                 scratch: work.scratch)

@@ -78,6 +78,39 @@ public struct OpenBLAS: Sendable {
             Int32(n))
     }
 
+    /// Rows of a product that one task computes, whatever the number of threads: so the bits do not depend on it.
+    private static let rowsOfTask = 128
+
+    /// ``multiply(_:transposed:_:into:m:n:k:)`` by all threads of a pool.
+    public func multiply(
+        _ a: UnsafePointer<Float>, transposed: Bool = false, _ b: UnsafePointer<Float>,
+        into c: UnsafeMutablePointer<Float>, m: Int, n: Int, k: Int, on pool: ThreadPool
+    ) {
+        nonisolated(unsafe) let (a, b, c) = (a, b, c)
+        precondition(m > 0 && n > 0 && k > 0 && max(m, n, k) < Int(Int32.max), "sizes out of range")
+        pool.run(count: (m + Self.rowsOfTask - 1) / Self.rowsOfTask) { task in
+            let first = task * Self.rowsOfTask, rows = min(Self.rowsOfTask, m - first)
+            dkv_blas_sgemm(
+                transposed, false, Int32(rows), Int32(n), Int32(k), 1, a + (transposed ? first : first * k),
+                Int32(transposed ? m : k), b, Int32(n), 0, c + first * n, Int32(n))
+        }
+    }
+
+    /// ``multiplyTransposed(_:_:into:m:n:k:)`` by all threads of a pool.
+    public func multiplyTransposed(
+        _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, into c: UnsafeMutablePointer<Float>, m: Int, n: Int,
+        k: Int, on pool: ThreadPool
+    ) {
+        nonisolated(unsafe) let (a, b, c) = (a, b, c)
+        precondition(m > 0 && n > 0 && k > 0 && max(m, n, k) < Int(Int32.max), "sizes out of range")
+        pool.run(count: (m + Self.rowsOfTask - 1) / Self.rowsOfTask) { task in
+            let first = task * Self.rowsOfTask, rows = min(Self.rowsOfTask, m - first)
+            dkv_blas_sgemm(
+                false, true, Int32(rows), Int32(n), Int32(k), 1, a + first * k, Int32(k), b, Int32(k), 0,
+                c + first * n, Int32(n))
+        }
+    }
+
     /// A C character array as text.
     private static func text<Characters>(_ characters: Characters) -> String {
         withUnsafeBytes(of: characters) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }

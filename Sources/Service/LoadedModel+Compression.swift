@@ -31,7 +31,8 @@ extension LoadedModel {
             weights: digest, tokenizer: digest, compressor: compressor,
             rope: "\(c.ropeTheta) \(c.ropeScaling) \(c.contextLength)", segment: PromptCompression.segmentTokens,
             more: [
-                "weights": settings.weights.rawValue, "kv": "\(settings.engine.kvDataType)",
+                "tail": "\(PromptCompression.tailTokens)", "weights": settings.weights.rawValue,
+                "kv": "\(settings.engine.kvDataType)",
                 // The last bits of floating-point sums depend on it.
                 "instructions": "\(try InstructionSet.fromEnvironment())",
             ])

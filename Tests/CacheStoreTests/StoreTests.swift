@@ -68,6 +68,29 @@ import Testing
         #expect(chain(48).keys.prefix(2) == chain(32).keys[...])
     }
 
+    /// What is left after whole segments is cut into shorter ones, each a chunk of its own; a text that fills no segment has none.
+    @Test func shorterSegmentsFollowTheLastWholeOne() throws {
+        let folder = Folder(), store = try CacheStore(directory: folder.path, settings: .roomy)
+        let tokens = SampleDocument(1).tokens
+        func chain(_ count: Int) -> ChunkChain {
+            store.chain(SampleDocument.fingerprint(), segment: 16, tail: 4, tokens: Array(tokens.prefix(count)))
+        }
+        #expect(chain(15).ends == [] && chain(19).ends == [16])
+        #expect(chain(47).ends == [16, 32, 36, 40, 44] && chain(47).tokens.count == 44)
+        #expect(chain(48).ends == [16, 32, 48])
+        #expect(chain(41).keys == Array(chain(47).keys.prefix(4)))
+        // The same place, but other tokens' rows: a whole segment is another chunk than the shorter ones there.
+        #expect(Set(chain(47).keys).intersection(chain(48).keys) == Set(chain(32).keys))
+        let whole = chain(47)
+        for index in 0..<whole.count {
+            try store.publish([CacheSection(id: 0, bytes: [UInt8(index)])], at: index, of: whole, prefillSeconds: 1)
+        }
+        let again = try CacheStore(directory: folder.path, settings: .roomy)
+        #expect(again.load(whole).chunks.map { $0.sections[0].bytes } == [[0], [1], [2], [3], [4]])
+        #expect(again.load(chain(40)).chunks.count == 4 && again.load(chain(48)).chunks.count == 2)
+        for entry in again.entries { #expect(again.verify(entry.key) == .sound) }
+    }
+
     /// Nothing that decides what a chunk holds can change and leave a hit.
     @Test func anyChangeIsAMiss() throws {
         let folder = Folder(), store = try CacheStore(directory: folder.path, settings: .roomy)

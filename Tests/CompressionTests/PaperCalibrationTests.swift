@@ -42,7 +42,8 @@ import Testing
         var covariance = Covariance(columns: columns)
         let blas = try OpenBLAS()
         rows.withUnsafeBufferPointer {
-            covariance.add($0.baseAddress.unsafelyUnwrapped, count: rows.count / columns, blas)
+            covariance.add(
+                $0.baseAddress.unsafelyUnwrapped, count: rows.count / columns, blas, on: try! ThreadPool(threads: 2))
         }
         return covariance
     }

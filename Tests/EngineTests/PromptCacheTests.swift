@@ -27,6 +27,11 @@ struct CodedModel {
         fingerprint = CacheFingerprint(weights: "w", tokenizer: "t", compressor: "c", rope: "r", segment: 256)
     }
 
+    /// The segments of a request's prompt.
+    func chain(_ request: GenerationRequest) -> ChunkChain {
+        ChunkChain(fingerprint, salt: [], segment: 256, tail: 64, tokens: Array(request.prompt.dropLast()))
+    }
+
     func engine(_ store: CacheStore? = nil, _ settings: EngineSettings = EngineSettings(kvBytes: 512 << 20)) throws
         -> GenerationEngine
     {
@@ -60,6 +65,12 @@ struct CodedModel {
         return try await body(path)
     }
 
+    /// Tokens that are coded: segments of 256 and, after one of them, of 64; at least one token is left over.
+    private static func coded(_ request: GenerationRequest) -> Int {
+        let given = request.prompt.count - 1
+        return given < 256 ? 0 : given / 64 * 64
+    }
+
     /// Alone and fresh, one after another in one engine, all together, and after a restart with segments from the store.
     @Test func textsAreTheSameHoweverTheyAreComputed() async throws {
         let questions = ["How many ships on day 3?", "Who counted?", "What was written on day 12?", "When?"]
@@ -78,11 +89,11 @@ struct CodedModel {
             for (request, expected) in zip(requests, fresh) {
                 #expect(try await engine.generate(request).tokens == expected)
             }
-            #expect(try await engine.generate(requests[1]).cachedTokens == (requests[1].prompt.count - 1) / 256 * 256)
+            #expect(try await engine.generate(requests[1]).cachedTokens == Self.coded(requests[1]))
             engine.stop()
             // Chunks are written behind.
-            let whole = (requests[0].prompt.count - 1) / 256
-            for _ in 0..<200 where try coded.store(directory).entries.count < whole {
+            let chunks = Set(requests.flatMap { coded.chain($0).keys }).count
+            for _ in 0..<200 where try coded.store(directory).entries.count < chunks {
                 try await Task.sleep(for: .milliseconds(50))
             }
             for settings in [
@@ -98,7 +109,7 @@ struct CodedModel {
                 }
                 for (index, expected) in fresh.enumerated() {
                     #expect(results[index]?.tokens == expected)
-                    #expect(results[index]?.cachedTokens == (requests[index].prompt.count - 1) / 256 * 256)
+                    #expect(results[index]?.cachedTokens == Self.coded(requests[index]))
                 }
                 together.stop()
             }
@@ -123,7 +134,7 @@ struct CodedModel {
                 request.resumed = Array(whole.tokens.prefix(count))
                 let rest = try await engine.generate(request)
                 #expect(rest.choices == whole.choices, "\(count)")
-                #expect(rest.cachedTokens == (store ? (request.prompt.count - 1) / 256 * 256 : 0))
+                #expect(rest.cachedTokens == (store ? Self.coded(request) : 0))
             }
         }
     }
@@ -174,7 +185,7 @@ struct CodedModel {
             }
             return try await group.reduce(into: [Int]()) { $0.append($1) }
         }
-        let whole = (coded.request("Question 0?").prompt.count - 1) / 256 * 256
+        let whole = Self.coded(coded.request("Question 0?"))
         #expect(cached.sorted() == [0, whole, whole, whole, whole])
     }
 

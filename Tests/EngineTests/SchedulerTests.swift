@@ -122,11 +122,9 @@ private struct Pages {
     }
 
     @Test func segmentedPromptsAreTakenUpToASegmentsEnd() {
-        var limits = limits
-        limits.segmentTokens = 4
         var scheduler = Scheduler(limits: limits)
-        scheduler.enqueue(1, givenTokens: 11, capacity: 12, segmented: 8)
-        scheduler.enqueue(2, givenTokens: 11, capacity: 12, segmented: 8)
+        scheduler.enqueue(1, givenTokens: 11, capacity: 12, segmentEnds: [4, 8])
+        scheduler.enqueue(2, givenTokens: 11, capacity: 12, segmentEnds: [4, 8])
         scheduler.admit { id, _ in id == 2 ? 4 : 0 }
         let first = scheduler.plan()
         #expect(

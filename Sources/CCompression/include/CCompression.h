@@ -199,7 +199,7 @@ typedef struct dkv_history {
 #define DKV_GROUP 16
 
 /// Rows that a task takes through all layers, at most.
-#define DKV_BLOCK_ROWS 32
+#define DKV_BLOCK_ROWS 128
 
 /// A layer that is coded: its exact rows, and what becomes of them.
 typedef struct dkv_encode_layer {
@@ -231,6 +231,10 @@ typedef struct dkv_encode {
 size_t dkv_encode_scratch(const dkv_layer *layer, size_t candidates);
 size_t dkv_encode_count(const dkv_encode *encode);
 void dkv_encode_task(void *context, size_t index, size_t worker);
+/// Puts coded rows one after another, as `dkv_history` has them, and says how many bytes that takes: at most
+/// `rows · (limit + 2)`. `limit` is that of a row.
+size_t dkv_rows_gather(const uint8_t *coded, size_t limit, const uint16_t *lengths, size_t rows, uint8_t *to,
+                       uint8_t *short_lengths);
 
 /// A layer that is decoded.
 typedef struct dkv_decode_layer {

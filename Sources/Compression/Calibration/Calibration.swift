@@ -84,7 +84,7 @@ public struct Calibration {
         _ texts: [[Int32]], _ tokens: Int, _ capture: CalibrationCapture, _ progress: (Progress) -> Void
     ) throws {
         let count = KVPool.pages(forTokens: texts.map(\.count).max() ?? 1), window = CalibrationCapture.window
-        let pool = try KVPool(configuration: model.configuration, dataType: .float16, pageCount: count)
+        let pool = try KVPool(configuration: model.configuration, dataType: .int8, pageCount: count)
         let pass = try ForwardPass(model: model, pool: pool, threads: threads, maxRows: window)
         guard let pages = pool.allocate(count) else { preconditionFailure("the pool was made for this") }
         pass.tap = capture

@@ -22,16 +22,19 @@ final class LayerEffects {
     }
 
     private let capture: CalibrationCapture
-    private let layers, sinks: Int
+    private let configuration: ModelConfiguration
+    private let sinks: Int
     private let trials: [Trial]
     private let pass: ForwardPass
+    private let threads: ThreadPool
     private let pages: [PageID]
 
     /// - Throws: `InferenceError` or `KernelError` if memory is refused.
     init(model: LanguageModel, threads: ThreadPool, texts: [[Int32]], capture: CalibrationCapture, sinks: Int) throws {
         self.capture = capture
         self.sinks = sinks
-        layers = model.configuration.layers
+        self.threads = threads
+        configuration = model.configuration
         trials = Self.trials(texts)
         let count = KVPool.pages(forTokens: Self.history + Self.after)
         let pool = try KVPool(configuration: model.configuration, dataType: .int8, pageCount: count)
@@ -58,15 +61,17 @@ final class LayerEffects {
     ///
     /// - Throws: ``CompressionError/degenerate(layer:reason:)`` where noise changes nothing at all; `InferenceError`.
     func measure(progress: (_ layers: Int) -> Void) throws -> [Double] {
+        let layers = configuration.layers
         var effects = Array(repeating: 0.0, count: layers)
         for (number, trial) in trials.enumerated() {
             try prefill(trial)
-            let exact = try distributions(trial, comparedWith: nil)
+            let trail = try ResidualTrail(configuration, rows: trial.after.count)
+            let exact = try distributions(trial, trail)
             for layer in 0..<layers {
                 let rows = UnsafeBufferPointer(
                     start: capture.rows[layer].floats(at: 4 * trial.first * capture.columns),
                     count: trial.history.count * capture.columns)
-                effects[layer] += try effect(of: layer, rows, trial, exact)
+                effects[layer] += try effect(of: layer, rows, trial, trail, exact)
                 store(Array(rows), layer)
                 progress(number * layers + layer + 1)
             }
@@ -81,7 +86,8 @@ final class LayerEffects {
     /// Nats for a unit of the metric. The noise is as strong as the rows themselves at first, so that it stands out from what
     /// int8 products round, and weaker where that turns everything over, because small errors are what matters.
     private func effect(
-        of layer: Int, _ rows: UnsafeBufferPointer<Float>, _ trial: Trial, _ exact: Distributions
+        of layer: Int, _ rows: UnsafeBufferPointer<Float>, _ trial: Trial, _ trail: ResidualTrail,
+        _ exact: Distributions
     ) throws -> Double {
         let noise = Noise(of: rows, columns: capture.columns, sinks: sinks, seed: UInt64(layer))
         let cost = noise.cost(capture.statistics.metrics[layer])
@@ -89,14 +95,15 @@ final class LayerEffects {
         while true {
             let scale = share.squareRoot()
             store(zip(rows, noise.values).map { $0 + scale * $1 }, layer)
-            let moved = try distributions(trial, comparedWith: exact).divergence
+            let moved = try distributions(trial, trail, from: layer).divergence(
+                from: exact, on: threads)
             if moved < Self.mostDivergence || share <= Self.leastShare { return moved / (cost * Double(share)) }
             share /= 8
         }
     }
 
     /// Steps that ``measure(progress:)`` takes.
-    var steps: Int { trials.count * layers }
+    var steps: Int { trials.count * configuration.layers }
 
     private func prefill(_ trial: Trial) throws {
         for first in stride(from: 0, to: trial.history.count, by: Self.step) {
@@ -117,12 +124,13 @@ final class LayerEffects {
         }
     }
 
-    private func distributions(_ trial: Trial, comparedWith exact: Distributions?) throws -> Distributions {
-        var result = Distributions(exact: exact)
+    /// What the model says after the history, whose rows have changed in `layer` at most since the trail was kept.
+    private func distributions(
+        _ trial: Trial, _ trail: ResidualTrail, from layer: Int? = nil
+    ) throws -> Distributions {
+        var rows: [[Float]] = []
         let segment = Segment(tokens: trial.after, position: trial.history.count, pages: pages, wantsLogits: true)
-        try pass.runAll([segment]) { _, token, logits in
-            if token % Distributions.every == 0 { result.add(logits) }
-        }
-        return result
+        try pass.runAll([segment], every: Distributions.every, trail: trail, from: layer) { rows.append(Array($2)) }
+        return Distributions(logits: rows, on: threads)
     }
 }

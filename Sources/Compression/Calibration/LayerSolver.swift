@@ -39,21 +39,27 @@ struct LayerSolver {
         guard Moments(rows, count: tokens, columns: columns).mean.allSatisfy(\.isFinite) else {
             throw .nonFiniteRow(layer: layer)
         }
-        let prediction = try LayerPrediction(rows: rows, sources: inputs, count: tokens, columns: columns, blas)
+        let rate = try CodingRate(
+            metric: metric, step: step, columns: columns, layer: layer, blas, on: compute.pool)
+        let prediction = try LayerPrediction(
+            rows: rows, sources: inputs, count: tokens, columns: columns, rate: rate.bits, blas, on: compute.pool)
         let rest = try CompressionError.reserve(4 * tokens * columns)
-        prediction.rest(of: rows, sources: inputs, count: tokens, into: rest.floats(), blas)
+        prediction.rest(of: rows, sources: inputs, count: tokens, into: rest.floats(), blas, on: compute.pool)
         let deviation = Moments(rest.floats(), count: tokens, columns: columns).deviation
         let whitening = try Whitening(metric: metric, deviation: deviation, columns: columns, layer: layer, blas)
         let sample = try whitened(rest.floats(), whitening, deviation)
         let centres = Prototypes.find(
-            sample.floats(), rows: sampleCount, columns: columns, count: settings.prototypes, blas)
+            sample.floats(), rows: sampleCount, columns: columns, count: settings.prototypes, blas,
+            on: compute.pool)
         func transform(_ covariance: Covariance, _ basis: [Double]?) throws(CompressionError) -> LayerTransform {
             try LayerTransform(
                 whitening: whitening, prediction: prediction, deviation: deviation, covariance: covariance,
-                basis: basis, coefficients: coefficients, centres: centres, step: step, layer: layer, blas)
+                basis: basis, coefficients: coefficients, centres: centres, step: step, layer: layer, blas,
+                on: compute.pool)
         }
         let first = try transform(covariance(of: residuals(sample, from: centres)), nil)
-        let second = try transform(code(first.parameters).trace.covariance(step: step, blas), first.basis)
+        let second = try transform(
+            code(first.parameters).trace.covariance(step: step, blas, on: compute.pool), first.basis)
         let trace = try code(second.parameters).trace
         var parameters = second.parameters
         var counts = Array(repeating: 0.0, count: CodeTables.classes * CodeTables.symbols)
@@ -71,7 +77,9 @@ struct LayerSolver {
     private func energy() -> Double {
         var covariance = Covariance(columns: columns)
         let count = min(tokens, 4096), mean = Moments(rows, count: count, columns: columns).mean
-        covariance.add((0..<count * columns).map { rows[$0] - Float(mean[$0 % columns]) }, count: count, blas)
+        covariance.add(
+            (0..<count * columns).map { rows[$0] - Float(mean[$0 % columns]) }, count: count, blas,
+            on: compute.pool)
         return zip(covariance.mean, metric).reduce(1e-300) { $0 + $1.0 * $1.1 }
     }
 
@@ -91,15 +99,9 @@ struct LayerSolver {
                 let source = (first + row) * tokens / sampleCount * columns
                 for i in 0..<columns { piece[row * columns + i] = rest[source + i] * scale[i] }
             }
-            piece.withUnsafeBufferPointer { piece in
-                matrix.withUnsafeBufferPointer { matrix in
-                    blas.multiplyTransposed(
-                        piece, matrix,
-                        into: UnsafeMutableBufferPointer(
-                            start: memory.floats(at: 4 * first * columns), count: count * columns), m: count,
-                        n: columns, k: columns)
-                }
-            }
+            blas.multiplyTransposed(
+                piece, matrix, into: memory.floats(at: 4 * first * columns), m: count, n: columns, k: columns,
+                on: compute.pool)
         }
         return memory
     }
@@ -107,7 +109,7 @@ struct LayerSolver {
     private func residuals(_ sample: ReservedMemory, from centres: [Float]) -> [Float] {
         var dots = Array(repeating: Float(0), count: sampleCount * settings.prototypes)
         let nearest = Prototypes.assign(
-            sample.floats(), sampleCount, columns, centres, settings.prototypes, &dots, blas)
+            sample.floats(), sampleCount, columns, centres, settings.prototypes, &dots, blas, on: compute.pool)
         let y = sample.floats()
         return (0..<sampleCount * columns).map { y[$0] - centres[nearest[$0 / columns] * columns + $0 % columns] }
     }
@@ -115,7 +117,9 @@ struct LayerSolver {
     private func covariance(of residuals: [Float]) -> Covariance {
         var covariance = Covariance(columns: columns)
         residuals.withUnsafeBufferPointer {
-            if let base = $0.baseAddress { covariance.add(base, count: residuals.count / columns, blas) }
+            if let base = $0.baseAddress {
+                covariance.add(base, count: residuals.count / columns, blas, on: compute.pool)
+            }
         }
         return covariance
     }
@@ -134,7 +138,9 @@ struct LayerSolver {
         for length in lengths {
             var history = CompressedRows()
             let table = try ReferenceTable(codec: codec), at = first * coefficients
-            let sources = sources.map { Matrix($0 + first * columns, rows: length, columns: columns) }
+            let sources = sources.prefix(parameters.sources).map {
+                Matrix($0 + first * columns, rows: length, columns: columns)
+            }
             try codec.encode(
                 Matrix(rows + first * columns, rows: length, columns: columns), from: sources, appendingTo: &history,
                 references: table, in: work,

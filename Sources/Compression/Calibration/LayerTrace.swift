@@ -24,18 +24,18 @@ final class LayerTrace {
     }
 
     /// Second moment of what prediction left of rows that are no references, in whitened units.
-    func covariance(step: Double, _ blas: OpenBLAS) -> Covariance {
+    func covariance(step: Double, _ blas: OpenBLAS, on pool: ThreadPool) -> Covariance {
         var covariance = Covariance(columns: columns), piece: [Float] = []
         let unit = Float(step / Double(DKV_FINE))
         func flush() {
             piece.withUnsafeBufferPointer {
-                if let base = $0.baseAddress { covariance.add(base, count: piece.count / columns, blas) }
+                if let base = $0.baseAddress { covariance.add(base, count: piece.count / columns, blas, on: pool) }
             }
             piece.removeAll(keepingCapacity: true)
         }
         for row in 0..<rows where !isReference[row] {
             for i in 0..<columns { piece.append(Float(residuals[row * columns + i]) * unit) }
-            if piece.count == 256 * columns { flush() }
+            if piece.count == 512 * columns { flush() }
         }
         if !piece.isEmpty { flush() }
         return covariance

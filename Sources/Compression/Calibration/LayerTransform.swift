@@ -16,7 +16,8 @@ struct LayerTransform {
     ///   - step: The quantisation step in whitened coordinates.
     init(
         whitening: Whitening, prediction: LayerPrediction, deviation: [Double], covariance: Covariance,
-        basis given: [Double]?, coefficients: Int, centres: [Float], step: Double, layer: Int, _ blas: OpenBLAS
+        basis given: [Double]?, coefficients: Int, centres: [Float], step: Double, layer: Int, _ blas: OpenBLAS,
+        on pool: ThreadPool
     ) throws(CompressionError) {
         let n = deviation.count, m = covariance.columns, second = covariance.mean
         let variance = (0..<m).reduce(0) { $0 + second[$1 * m + $1] } / Double(m)
@@ -26,14 +27,14 @@ struct LayerTransform {
         let (_, vectors) = try Whitening.eigen(second, m, blas)
         // Greatest first.
         let rotation = (0..<coefficients).flatMap { vectors[(m - 1 - $0) * m..<(m - $0) * m] }
-        basis = given.map { Self.product(rotation, $0, m, n) } ?? rotation
+        basis = given.map { Self.product(rotation, $0, m, n, on: pool) } ?? rotation
         let fine = Double(DKV_FINE) / step
-        let forward = Self.product(basis, whitening.forward, n, n).map { $0 * fine }
+        let forward = Self.product(basis, whitening.forward, n, n, on: pool).map { $0 * fine }
         let back = Self.transposed(basis, n)
-        var inverse = Self.product(whitening.inverse, back, n, coefficients)
+        var inverse = Self.product(whitening.inverse, back, n, coefficients, on: pool)
         for i in 0..<n { for j in 0..<coefficients { inverse[i * coefficients + j] *= deviation[i] / fine } }
         let unit = fine / Double(DKV_UNIT)
-        let prototypes = Self.product(centres.map(Double.init), back, n, coefficients).map {
+        let prototypes = Self.product(centres.map(Double.init), back, n, coefficients, on: pool).map {
             Int8(max(-127, min(127, ($0 * unit).rounded())))
         }
         parameters = LayerParameters(
@@ -46,12 +47,16 @@ struct LayerTransform {
     }
 
     /// `a · b` in fp64; `a` is [rows][inner], `b` [inner][columns].
-    private static func product(_ a: [Double], _ b: [Double], _ inner: Int, _ columns: Int) -> [Double] {
+    private static func product(
+        _ a: [Double], _ b: [Double], _ inner: Int, _ columns: Int, on pool: ThreadPool
+    ) -> [Double] {
         let rows = a.count / inner
         var c = Array(repeating: 0.0, count: rows * columns)
         c.withUnsafeMutableBufferPointer { c in
             b.withUnsafeBufferPointer { b in
-                for i in 0..<rows {
+                // Each task writes a row of its own.
+                nonisolated(unsafe) let (b, c) = (b, c)
+                pool.run(count: rows) { i in
                     for k in 0..<inner {
                         let x = a[i * inner + k]
                         for j in 0..<columns { c[i * columns + j] += x * b[k * columns + j] }

@@ -102,7 +102,8 @@ public struct PaperCalibration {
                 let search = PaperResiduals(settings: settings, columns: columns)
                 let left = try search.residuals(of: rows, with: compute)
                 left.withUnsafeBufferPointer {
-                    if let base = $0.baseAddress { covariances[layer].add(base, count: left.count / columns, blas) }
+                    guard let base = $0.baseAddress else { return }
+                    covariances[layer].add(base, count: left.count / columns, blas, on: threads)
                 }
             }
         }

@@ -8,7 +8,7 @@ import Kernels
 /// keys and values are never there as a whole, and a segment that was coded before may take the place of one computed now.
 /// One caller at a time.
 public final class SegmentCoder {
-    /// Tokens of a segment; segments begin at multiples of it.
+    /// Tokens of a segment; segments begin at multiples of it. Shorter ones may follow the last.
     public static let tokens = 256
 
     private let compressor: Compressor
@@ -58,16 +58,17 @@ public final class SegmentCoder {
     ///
     /// - Parameters:
     ///   - rows: The segment's rows, of no use afterwards.
+    ///   - count: How many there are.
     ///   - encoder: Stands before the segment, and then after it.
     ///   - pages: The sequence's.
     /// - Throws: ``CompressionError``; the encoder is of no use then.
     public func code(
-        _ rows: SegmentRows, with encoder: SequenceEncoder, pages: [PageID]
+        _ rows: SegmentRows, count: Int, with encoder: SequenceEncoder, pages: [PageID]
     ) throws(CompressionError) -> CompressedSegment {
-        let first = encoder.sequence.count
-        try encoder.encode(rows.layers)
-        store(rows.layers, position: first, pages: pages)
-        return encoder.segment(first..<first + Self.tokens)
+        let first = encoder.sequence.count, layers = rows.layers.map { $0.first(count) }
+        try encoder.encode(layers)
+        store(layers, position: first, pages: pages)
+        return encoder.segment(first..<first + count)
     }
 
     /// Decodes a segment into the pages.

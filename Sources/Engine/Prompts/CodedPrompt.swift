@@ -5,7 +5,7 @@ import Compression
 
 /// How far a sequence's prompt is coded.
 struct CodedPrompt {
-    /// The segments that are to be coded; the last tokens belong to none.
+    /// The segments that are to be coded; the last few tokens belong to none.
     let chain: ChunkChain
     /// Segments whose decoded rows are in the pages.
     var done = 0
@@ -29,8 +29,10 @@ struct CodedPrompt {
     init(chain: ChunkChain) { self.chain = chain }
 
     /// Tokens that are coded, and tokens that are to be.
-    var codedTokens: Int { done * chain.segment }
-    var allTokens: Int { chain.count * chain.segment }
+    var codedTokens: Int { chain.tokens(before: done) }
+    var allTokens: Int { chain.tokens.count }
+    /// Tokens that were not computed for this sequence.
+    var reusedTokens: Int { chain.tokens(before: reused) }
 
     /// Notes that the next segment was found, and what it had cost.
     mutating func reuse(seconds: Double) {
@@ -45,6 +47,9 @@ struct CodedPrompt {
         encoder = nil
         stored = nil
     }
+
+    /// The positions of the next segment.
+    var next: Range<Int>? { done < chain.count ? chain.positions(done) : nil }
 
     /// The key of the next segment.
     var nextKey: ChunkKey? { done < chain.count ? chain.keys[done] : nil }

@@ -21,14 +21,13 @@ final class PromptCache {
         forward.tap = capture
     }
 
-    private static let segmentPages = PromptCompression.segmentTokens / KVPool.pageTokens
-
     /// What of a request is to be coded. At least one token is left over: the logits after it choose the first of the output.
     func plan(_ request: GenerationRequest) -> CodedPrompt {
         CodedPrompt(
             chain: ChunkChain(
                 compression.fingerprint, salt: request.cacheSalt, segment: PromptCompression.segmentTokens,
-                tokens: Array(request.prompt.dropLast()), secret: compression.store?.settings.secret))
+                tail: PromptCompression.tailTokens, tokens: Array(request.prompt.dropLast()),
+                secret: compression.store?.settings.secret))
     }
 
     /// Gives up segments that nobody uses until so many pages are free.
@@ -76,7 +75,7 @@ final class PromptCache {
             return false
         }
         pool.retain(pages)
-        let first = coded.done * Self.segmentPages
+        let first = coded.codedTokens / KVPool.pageTokens
         // Before it is admitted a sequence has no pages of its own.
         let own = sequence.pages.dropFirst(first).prefix(pages.count)
         pool.release(own)
@@ -97,11 +96,11 @@ final class PromptCache {
             coded.storeMiss = loaded.miss
             sequence.coded = coded
         }
-        guard let chunks = coded.stored, coded.done < chunks.count else { return false }
+        guard let chunks = coded.stored, coded.done < chunks.count, let next = coded.next else { return false }
         let chunk = chunks[coded.done], sections = chunk.sections.sorted { $0.id < $1.id }
         let encoder = try encoder(of: coded)
         guard let segment = CompressedSegment(sections: sections.map(\.bytes)),
-            segment.count == PromptCompression.segmentTokens,
+            segment.count == next.count,
             try isRestored(segment, with: encoder, pages: sequence.pages)
         else {
             // Checksums say that it is what was written: whoever wrote it had other rules. It is computed.
@@ -146,12 +145,13 @@ final class PromptCache {
 
     /// Codes the segment that a sequence has just computed, if it has.
     func codeNext(_ sequence: inout ActiveSequence) throws(CompressionError) {
-        guard let coded = sequence.coded, let key = coded.nextKey, let rows = coded.rows,
-            sequence.computedTokens == coded.codedTokens + coded.chain.segment
+        guard let coded = sequence.coded, let key = coded.nextKey, let next = coded.next, let rows = coded.rows,
+            sequence.computedTokens == next.upperBound
         else { return }
         // Another sequence may have been as far first: one segment, one entry.
         if takeResident(&sequence) { return }
-        let encoder = try encoder(of: coded), segment = try coder.code(rows, with: encoder, pages: sequence.pages)
+        let encoder = try encoder(of: coded)
+        let segment = try coder.code(rows, count: next.count, with: encoder, pages: sequence.pages)
         sequence.coded?.encoder = encoder
         if coded.miss == nil { sequence.coded?.miss = coded.storeMiss ?? .absent }
         compression.writer?.submit(
@@ -168,12 +168,13 @@ final class PromptCache {
     private func enter(
         _ key: ChunkKey, _ segment: CompressedSegment, seconds: Double, _ sequence: inout ActiveSequence
     ) {
-        guard let done = sequence.coded?.done else { return }
-        let pages = Array(sequence.pages[done * Self.segmentPages..<(done + 1) * Self.segmentPages])
+        guard let coded = sequence.coded, let next = coded.next else { return }
+        let places = next.lowerBound / KVPool.pageTokens..<next.upperBound / KVPool.pageTokens
+        let pages = Array(sequence.pages[places])
         pool.retain(pages)
-        index.insert(key, pages: pages, segment: segment, seconds: seconds, depth: done)
+        index.insert(key, pages: pages, segment: segment, seconds: seconds, depth: coded.done)
         sequence.coded?.advance()
-        sequence.computedTokens = (done + 1) * PromptCompression.segmentTokens
+        sequence.computedTokens = next.upperBound
     }
 
     private func encoder(of coded: CodedPrompt) throws(CompressionError) -> SequenceEncoder {

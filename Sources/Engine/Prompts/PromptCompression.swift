@@ -2,13 +2,15 @@
 
 import CacheStore
 import Compression
+import Inference
 
 /// How an engine compresses prompts and keeps what they come to.
 ///
-/// A prompt is cut into segments at absolute positions. A segment is computed over the decoded rows of those before it, exactly
-/// within itself, then coded; everything after it sees its decoded rows. The last segment, whole or not, stays exact. So what a
-/// prompt's tokens see depends on the prompt alone, and a segment that was coded before, by this process or another, may take
-/// the place of one computed now.
+/// A prompt is cut into segments at absolute positions, and what is left after the last whole one into shorter ones, so that
+/// little has to be computed where a prompt comes again or another one begins like it. A segment is computed over the decoded
+/// rows of those before it, exactly within itself, then coded; everything after it sees its decoded rows. The last tokens stay
+/// exact. So what a prompt's tokens see depends on the prompt alone, and a segment that was coded before, by this process or
+/// another, may take the place of one computed now.
 public struct PromptCompression: Sendable {
     /// The model's codec.
     public var compressor: Compressor
@@ -21,6 +23,8 @@ public struct PromptCompression: Sendable {
 
     /// Tokens of a segment.
     public static let segmentTokens = SegmentCoder.tokens
+    /// Tokens of a segment after the last whole one: those of a page, which sequences share or do not.
+    public static let tailTokens = KVPool.pageTokens
 
     /// Compression with a model's codec.
     ///

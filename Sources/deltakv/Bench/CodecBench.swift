@@ -56,7 +56,9 @@ struct CodecBench {
             let piece = Segment(
                 tokens: Array(tokens[first..<first + length]), position: first, pages: pages, wantsLogits: false)
             prefill += try clock.measure { try forward.run([piece]) { _, _ in } }
-            coding += try clock.measure { segments.append(try coder.code(rows, with: encoder, pages: pages)) }
+            coding += try clock.measure {
+                segments.append(try coder.code(rows, count: length, with: encoder, pages: pages))
+            }
         }
         let restore = try clock.measure {
             let other = try coder.encoder(after: [])
