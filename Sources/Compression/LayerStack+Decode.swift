@@ -31,17 +31,25 @@ extension LayerStack {
     ) throws(CompressionError) {
         for first in stride(from: positions.lowerBound, to: positions.upperBound, by: work.maxRows) {
             let rows = first..<min(positions.upperBound, first + work.maxRows)
-            let part = decoded?.map { $0.rows(first - positions.lowerBound, rows.count) }
-            for isReferences in decoded == nil ? [true] : [true, false] {
-                let count = work.listRows(0..<rows.count) { codecs[0].isReference(first + $0) == isReferences }
-                for i in 0..<count { work.positions[i] = work.list[i] + UInt32(first) }
-                if isReferences { for table in tables { try table.reserve(count) } }
-                try run(
-                    count, of: histories, from: [], tables.map(\.candidates), isWhole: true, isReferences: isReferences,
-                    into: part)
-                if isReferences { for table in tables { table.append(count: count) } }
-            }
+            let references = list(rows) { codecs[0].isReference($0) }
+            for table in tables { try table.reserve(references) }
+            try run(
+                references, of: histories, from: [], tables.map(\.candidates), isWhole: true, isReferences: true,
+                into: nil)
+            for table in tables { table.append(count: references) }
+            guard let decoded else { continue }
+            // References once more, among their neighbours: reading a row costs little beside products for a few rows.
+            try run(
+                list(rows) { _ in true }, of: histories, from: [], tables.map(\.candidates), isWhole: true,
+                isReferences: false, into: decoded.map { $0.rows(first - positions.lowerBound, rows.count) })
         }
+    }
+
+    /// Lists rows by their positions, to go to the first rows of what is decoded, and says how many.
+    private func list(_ positions: Range<Int>, where isWanted: (_ position: Int) -> Bool) -> Int {
+        let count = work.listRows(0..<positions.count) { isWanted(positions.lowerBound + $0) }
+        for i in 0..<count { work.positions[i] = work.list[i] + UInt32(positions.lowerBound) }
+        return count
     }
 
     /// Decodes the rows that the workspace lists.

@@ -59,6 +59,7 @@ final class BatchEngine {
     var load: EngineLoad {
         var load = totals
         load.running = scheduler.runningCount
+        load.times = forward.times
         load.kvBytes = pageCount * pageBytes
         load.kvUsedBytes = (pageCount - pool.freePages) * pageBytes
         return load

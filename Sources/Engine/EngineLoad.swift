@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Inference
+
 /// What an engine does now and has done since it started, for dashboards.
 public struct EngineLoad: Sendable, Equatable {
     /// Sequences in the batch.
@@ -16,6 +18,8 @@ public struct EngineLoad: Sendable, Equatable {
     public var prefillSeconds = 0.0
     /// The share of the time that went into output, by rows, in seconds.
     public var decodeSeconds = 0.0
+    /// Where the time of steps went; what else is done between them is not among it.
+    public var times = StepTimes()
     /// Steps made.
     public var steps = 0
     /// The sum over all steps of the sequences in each.

@@ -17,6 +17,8 @@ public final class ForwardPass {
     public weak var tap: (any LayerTap)?
     /// Where loops run.
     public let compute: Compute
+    /// Where the time of all steps so far went.
+    public private(set) var times = StepTimes()
     private let work: Workspace
     private let attention: AttentionPlan
     private let angles: RotaryAngles
@@ -80,7 +82,7 @@ public final class ForwardPass {
             }
         }
         computeLayers(rows: rows)
-        try computeLogits { try logits($0.segment, $1) }
+        try timedLogits { try logits($0.segment, $1) }
     }
 
     /// Like ``run(_:logits:)``, with the logits after every token of every segment, whether wanted or not.
@@ -104,7 +106,7 @@ public final class ForwardPass {
             row += segment.tokens.count
         }
         computeLayers(rows: rows, from: first, trail)
-        try computeLogits { try logits($0.segment, $0.token, $1) }
+        try timedLogits { try logits($0.segment, $0.token, $1) }
     }
 
     private struct LogitsRow {
@@ -194,7 +196,7 @@ public final class ForwardPass {
     /// Computes all layers; the wanted rows then stand first in the residual stream.
     private func computeLayers(rows: Int, from first: Int? = nil, _ trail: ResidualTrail? = nil) {
         let c = model.configuration
-        var rows = rows
+        var rows = rows, clock = LapClock()
         if let first { trail?.take(layer: first, to: work.residual.first(rows)) }
         for (index, layer) in model.layers.enumerated().dropFirst(first ?? 0) {
             let x = work.residual.first(rows), qkv = work.queryKeyValue.first(rows)
@@ -203,26 +205,34 @@ public final class ForwardPass {
                 normalized: x, weight: layer.attentionNorm, epsilon: c.rmsEpsilon, to: qkv, with: compute,
                 scratch: work.scratch)
             complete(qkv, of: layer)
+            times.linear += clock.lap()
             tap?.projected(layer: index, queryKeyValue: qkv)
             compute.rotateAndStore(
                 qkv, heads: c.heads, layer: index, layout: pool.layout, rotation: work.rotation.base, slots: work.slots)
+            times.store += clock.lap()
             // Nothing after the last layer's keys and values needs the other rows, unless a tap is to see them.
             if index == c.layers - 1, !tapSeesAttention, wanted.count < rows { rows = keepWanted() }
-            finish(layer, index, rows: rows)
+            attend(index, rows: rows)
+            times.attention += clock.lap()
+            finish(layer, rows: rows)
+            times.linear += clock.lap()
         }
         if tapSeesAttention { moveWantedFirst(work.residual) }
     }
 
     private var tapSeesAttention: Bool { tap?.seesAttention ?? false }
 
-    /// Attention and feed-forward of a layer.
-    private func finish(_ layer: TransformerLayer, _ index: Int, rows: Int) {
+    private func attend(_ layer: Int, rows: Int) {
         guard rows > 0 else { return }
-        let x = work.residual.first(rows), qkv = work.queryKeyValue.first(rows), attended = work.attended.first(rows)
-        if !tapSeesAttention || tap?.attend(layer: index, rotated: qkv, to: attended) != true {
-            attention.run(
-                layer: index, window: model.configuration.attentionWindows[index], queries: qkv, to: attended)
-        }
+        let qkv = work.queryKeyValue.first(rows), attended = work.attended.first(rows)
+        if tapSeesAttention, tap?.attend(layer: layer, rotated: qkv, to: attended) == true { return }
+        attention.run(layer: layer, window: model.configuration.attentionWindows[layer], queries: qkv, to: attended)
+    }
+
+    /// What follows attention in a layer.
+    private func finish(_ layer: TransformerLayer, rows: Int) {
+        guard rows > 0 else { return }
+        let x = work.residual.first(rows), attended = work.attended.first(rows)
         layer.attentionOutput.apply(attended, to: x, adding: true, with: compute, scratch: work.scratch)
         layer.feedForward.apply(
             addingTo: x, weight: layer.feedForwardNorm, epsilon: model.configuration.rmsEpsilon, with: compute,
@@ -323,6 +333,12 @@ public final class ForwardPass {
     }
 
     // MARK: Output
+
+    private func timedLogits(_ deliver: (LogitsRow, UnsafeBufferPointer<Float>) throws -> Void) throws {
+        var clock = LapClock()
+        defer { times.logits += clock.lap() }
+        try computeLogits(deliver)
+    }
 
     private func computeLogits(_ deliver: (LogitsRow, UnsafeBufferPointer<Float>) throws -> Void) throws {
         let c = model.configuration, most = work.logits.rows

@@ -25,14 +25,31 @@ struct WorkloadRunner {
         let shared: Int
         /// Seconds to one new token for each prompt, and to all of them.
         let seconds: [Double]
+        /// Milliseconds of a step once all prompts are computed, by what they went into.
+        let step: Step
+        /// Generated tokens a second for each GiB of memory at the peak.
+        let decodeTPSPerGiB: Double
 
         enum CodingKeys: String, CodingKey {
-            case engine, batch, prompt, policy, shared, seconds
+            case engine, batch, prompt, policy, shared, seconds, step
+            case decodeTPSPerGiB = "decode_tps_per_gib"
             case prefillTPS = "prefill_tps"
             case decodeTPS = "decode_tps"
             case kvBytesPerToken = "kv_bytes_per_token"
             case peakRSSBytes = "peak_rss_bytes"
         }
+    }
+
+    struct Step: Encodable {
+        let linear, store, attention, logits: Double
+        /// Scheduling, and handing out tokens.
+        let other: Double
+    }
+
+    /// What a workload took.
+    private struct Course {
+        let seconds: Double
+        let step: Step
     }
 
     let engine: GenerationEngine
@@ -53,28 +70,60 @@ struct WorkloadRunner {
 
     /// Touches weights, code and threads once, so that the first measurement does not pay for them.
     mutating func warmUp() async throws {
-        _ = try await seconds(Workload(batch: 1, prompt: 64), newTokens: 4)
+        _ = try await run(Workload(batch: 1, prompt: 64), newTokens: 4)
     }
 
     /// Measures one workload.
     mutating func measure(_ work: Workload, newTokens: Int) async throws -> Line {
-        let short = try await seconds(work, newTokens: 1)
-        let long = try await seconds(work, newTokens: newTokens)
-        let decoded = Double(work.batch * (newTokens - 1))
+        let short = try await run(work, newTokens: 1), long = try await run(work, newTokens: newTokens)
+        let decoded = Double(work.batch * (newTokens - 1)), seconds = long.seconds - short.seconds
         // Where noise exceeds the decode itself there is no figure to give.
-        let decode = long > short ? decoded / (long - short) : 0
+        let decode = seconds > 0 ? decoded / seconds : 0, peak = peakResidentBytes()
         return Line(
             batch: work.batch, prompt: work.prompt,
-            prefillTPS: rounded(Double(work.batch * work.prompt) / short), decodeTPS: rounded(decode),
-            kvBytesPerToken: kvBytesPerToken, peakRSSBytes: peakResidentBytes(), policy: policy,
-            shared: min(shared, work.prompt - 1), seconds: [short, long])
+            prefillTPS: rounded(Double(work.batch * work.prompt) / short.seconds), decodeTPS: rounded(decode),
+            kvBytesPerToken: kvBytesPerToken, peakRSSBytes: peak, policy: policy, shared: min(shared, work.prompt - 1),
+            seconds: [short.seconds, long.seconds],
+            step: long.step, decodeTPSPerGiB: rounded(decode / (Double(peak) / Double(1 << 30))))
     }
 
-    private mutating func seconds(_ work: Workload, newTokens: Int) async throws -> Double {
+    /// The mean step between two moments.
+    private func step(from first: Moment, to last: Moment) -> Step {
+        let times = last.load.times - first.load.times, steps = Double(max(1, last.load.steps - first.load.steps))
+        func milliseconds(_ part: Double) -> Double { (part / steps * 1e5).rounded() / 100 }
+        return Step(
+            linear: milliseconds(times.linear), store: milliseconds(times.store),
+            attention: milliseconds(times.attention), logits: milliseconds(times.logits),
+            other: milliseconds((last.time - first.time) / .seconds(1) - times.sum))
+    }
+
+    private struct Moment {
+        let load: EngineLoad
+        let time: ContinuousClock.Instant
+
+        init(of engine: GenerationEngine) {
+            load = engine.load
+            time = .now
+        }
+    }
+
+    /// When the last token of a prompt was computed, seen until the task is cancelled.
+    private static func promptsEnd(_ engine: GenerationEngine) async -> Moment {
+        var end = Moment(of: engine)
+        while !Task.isCancelled {
+            let now = Moment(of: engine)
+            if now.load.promptTokens != end.load.promptTokens { end = now }
+            try? await Task.sleep(for: .milliseconds(2))
+        }
+        return end
+    }
+
+    private mutating func run(_ work: Workload, newTokens: Int) async throws -> Course {
         let beginning = tokens(min(shared, work.prompt - 1))
         let prompts = (0..<work.batch).map { _ in beginning + tokens(work.prompt - beginning.count) }
-        let engine = engine
-        let start = ContinuousClock.now
+        let engine = engine, start = ContinuousClock.now
+        let prefill = Task { await Self.promptsEnd(engine) }
+        defer { prefill.cancel() }
         try await withThrowingTaskGroup(of: Void.self) { group in
             for prompt in prompts {
                 let request = GenerationRequest(prompt: prompt, maxTokens: newTokens, ignoresEndOfText: true)
@@ -82,7 +131,10 @@ struct WorkloadRunner {
             }
             try await group.waitForAll()
         }
-        return (ContinuousClock.now - start) / .seconds(1)
+        let last = Moment(of: engine)
+        prefill.cancel()
+        return Course(
+            seconds: (last.time - start) / .seconds(1), step: step(from: await prefill.value, to: last))
     }
 
     private mutating func tokens(_ count: Int) -> [TokenID] {

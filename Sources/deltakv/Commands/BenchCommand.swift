@@ -83,7 +83,12 @@ struct BenchCommand: AsyncParsableCommand {
                 print(
                     "\(line.batch) x \(line.prompt): prefill \(line.prefillTPS) tokens/s, "
                         + "decode \(line.decodeTPS) tokens/s, KV \(line.kvBytesPerToken) bytes/token, "
-                        + "peak memory \(formatByteCount(line.peakRSSBytes))")
+                        + "peak memory \(formatByteCount(line.peakRSSBytes)), \(line.decodeTPSPerGiB) tokens/s for each GiB"
+                )
+                let step = line.step
+                print(
+                    "  a step that decodes: linear \(step.linear) ms, store \(step.store) ms, attention \(step.attention) ms, "
+                        + "logits \(step.logits) ms, other \(step.other) ms")
             }
         }
     }
