@@ -18,7 +18,7 @@ final class BatchEngine {
 
     private let tokenizer: Tokenizer
     private let configuration: ModelConfiguration
-    private let pool: KVPool
+    let pool: KVPool
     private let forward: ForwardPass
     /// Nil where prompts are kept as they are computed.
     private let prompts: PromptCache?

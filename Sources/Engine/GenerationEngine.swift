@@ -32,6 +32,8 @@ public final class GenerationEngine: Sendable {
     private let mailbox = Mutex(Mailbox())
     private let compression: PromptCompression?
     private let wake = DispatchSemaphore(value: 0)
+    private let pool: KVPool
+    private let contextLength: Int
 
     /// Starts an engine on a model.
     ///
@@ -47,6 +49,8 @@ public final class GenerationEngine: Sendable {
         // Handed over to the thread below and never touched here again.
         nonisolated(unsafe) let batch = try BatchEngine(
             model: model, tokenizer: tokenizer, threads: threads, settings: settings, compression: compression)
+        pool = batch.pool
+        contextLength = model.configuration.contextLength
         let initialLoad = batch.load
         let thread = Thread { [self] in serve(batch) }
         mailbox.withLock { $0.load = initialLoad }
@@ -54,6 +58,10 @@ public final class GenerationEngine: Sendable {
         thread.stackSize = 8 << 20
         thread.start()
     }
+
+    /// Takes the memory for the keys and values of a long sequence, which the system would else hand out page by page while the
+    /// first prompt waits: for whoever starts an engine before there is work. Blocks for a fraction of a second.
+    public func takeMemory() { pool.populate(KVPool.pages(forTokens: min(contextLength, 8192))) }
 
     /// Reserves the name under which ``progress(of:)`` reports a request.
     public func ticket() -> UInt64 {

@@ -56,6 +56,9 @@ public final class KVPool: Sendable {
         state = Mutex(State(holders: Array(repeating: 0, count: pageCount)))
     }
 
+    /// Takes the physical memory of the pages that are used first now rather than when they are first written.
+    public func populate(_ pages: Int) { memory.populate(min(pages, pageCount) * pageBytes) }
+
     /// Pages that are not in use.
     public var freePages: Int { state.withLock { $0.free.count + pageCount - Int($0.fresh) } }
 

@@ -33,6 +33,8 @@ extension Daemon {
         let engine = try await loaded.engine(settings, path: path, installation: installation, logger: starting) {
             try await queue.firstDocuments()
         }
+        // While it waits for its first job.
+        Thread.detachNewThread { engine.takeMemory() }
         let fingerprint =
             try engine.fingerprint
             ?? loaded.fingerprint(model: ModelFile(path: path).digest(), compressor: "none", settings: settings)
