@@ -98,4 +98,37 @@ import Testing
             #expect(try runner.feed(Array(prompt[..<count])).map(\.bitPattern) == rows[count - 1])
         }
     }
+
+    /// Calibration changes a layer's rows of what came before and takes a step again from that layer on.
+    @Test func aStepTakenAgainFromALayerIsTheWholeStep() throws {
+        let model = try TinyModel().load(), c = model.configuration
+        let history = ids(64, below: c.vocabulary), after = ids(40, below: c.vocabulary, seed: 2)
+        let columns = 2 * c.kvHeads * c.headDimension, layer = c.layers - 1
+        func logits(_ runner: Runner, _ trail: ResidualTrail? = nil, from first: Int? = nil) throws -> [[UInt32]] {
+            var rows: [[UInt32]] = []
+            let step = Segment(tokens: after, position: 64, pages: runner.pages, wantsLogits: false)
+            try runner.pass.runAll([step], every: 3, trail: trail, from: first) { rows.append($2.map(\.bitPattern)) }
+            return rows
+        }
+        func changed() throws -> Runner {
+            var runner = try Runner(model, tokens: 128)
+            _ = try runner.feed(history)
+            return runner
+        }
+        func change(_ runner: Runner) {
+            var rows = (0..<64 * columns).map { Float($0 % 7) - 3 }
+            rows.withUnsafeMutableBufferPointer { rows in
+                let matrix = Matrix(rows.baseAddress.unsafelyUnwrapped, rows: 64, columns: columns)
+                _ = runner.pass.store(matrix, layer: layer, position: 0, pages: runner.pages)
+            }
+        }
+        let whole = try changed()
+        let exact = try logits(whole)
+        change(whole)
+        let expected = try logits(whole)
+        let again = try changed(), trail = try ResidualTrail(c, rows: after.count)
+        #expect(try logits(again, trail) == exact && exact.count == 14)
+        change(again)
+        #expect(try logits(again, trail, from: layer) == expected && expected != exact)
+    }
 }

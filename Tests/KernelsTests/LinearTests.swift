@@ -101,4 +101,36 @@ import Testing
         #expect(largestError(output.values, c.map(Double.init)) < 1e-5)
         #expect(!blas.core.isEmpty && blas.configuration.contains("OpenBLAS"))
     }
+
+    /// Products that a pool shares are the same bits for any number of threads, and what one call gives but for rounding.
+    @Test func sharedProductsOfOpenBLASDoNotDependOnThreads() throws {
+        let blas = try OpenBLAS(), m = 300, n = 70, k = 90
+        let a = (0..<m * k).map { Float($0 % 13) - 6 }, b = (0..<k * n).map { Float($0 % 11) / 8 - 0.6 }
+        func product(threads: Int, transposed: Bool) throws -> [Float] {
+            var c = Array(repeating: Float.nan, count: m * n)
+            try blas.multiply(
+                a, transposed: transposed, b, into: &c, m: m, n: n, k: k, on: ThreadPool(threads: threads))
+            return c
+        }
+        func other(threads: Int) throws -> [Float] {
+            var c = Array(repeating: Float.nan, count: m * n)
+            try blas.multiplyTransposed(a, b, into: &c, m: m, n: n, k: k, on: ThreadPool(threads: threads))
+            return c
+        }
+        var plain = Array(repeating: Float(0), count: m * n)
+        for transposed in [false, true] {
+            blas.multiply(a, transposed: transposed, b, into: &plain, m: m, n: n, k: k)
+            let shared = try product(threads: 1, transposed: transposed)
+            #expect(zip(shared, plain).allSatisfy { abs($0 - $1) < 1e-2 })
+            #expect(try product(threads: 3, transposed: transposed) == shared)
+        }
+        var rows = plain
+        a.withUnsafeBufferPointer { a in
+            b.withUnsafeBufferPointer { b in
+                rows.withUnsafeMutableBufferPointer { blas.multiplyTransposed(a, b, into: $0, m: m, n: n, k: k) }
+            }
+        }
+        #expect(zip(try other(threads: 1), rows).allSatisfy { abs($0 - $1) < 1e-2 })
+        #expect(try other(threads: 3) == other(threads: 1))
+    }
 }
