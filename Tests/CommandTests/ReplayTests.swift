@@ -54,7 +54,7 @@ import Testing
                 for id in ids {
                     let (status, report) = try await replay(id, program)
                     #expect(status == 0 && report.difference == nil && report.job == id, "\(report)")
-                    #expect(report.cached.cachedTokens == (report.cached.promptTokens - 1) / 256 * 256)
+                    #expect(report.cached.cachedTokens == (report.cached.promptTokens - 1) / 64 * 64)
                     #expect(report.fresh.cachedTokens == 0 && report.cached.cachedTokens > 500)
                     #expect(report.fresh.outputTokens == report.cached.outputTokens && report.fresh.seconds > 0)
                 }

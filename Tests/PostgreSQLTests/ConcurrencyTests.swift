@@ -90,6 +90,8 @@ import Testing
     @Test func closingFailsWhatRunsAndWaits() async throws {
         try await withTestConnection { connection in
             let running = Task { try await connection.query("SELECT pg_sleep(60)") }
+            // Whichever task comes first has the connection.
+            try await Task.sleep(for: .milliseconds(200))
             let waiting = Task { try await connection.query("SELECT 1") }
             try await Task.sleep(for: .milliseconds(30))
             await connection.close()
