@@ -1,6 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention over int8 pages in terms of a vector vocabulary (vector_avx512.h or vector_avx2.h, and v_dot). Included once per
+// Attention over int8 pages in terms of a vector vocabulary (vector_avx512.h or vector_avx2.h). Included once per
 // instruction set; everything is static, the including file fills a dkv_int8_kernels table.
+//
+// The including file says how bytes are multiplied. Each function works in lanes of 32 bits, adds the products of 4 bytes, and is exact:
+//   signed_codes     whether the codes of keys and weights are taken less 128, as signed bytes
+//   v_keys, v_weights, v_values  what products take, of unsigned codes of keys and weights and signed ones of values
+//   v_dot_keys       acc + Σ keys · queries
+//   v_dot_values     acc + Σ weights · values
+//   v_add_bytes      acc + Σ values
+//   v_dot_halves     sums + Σ low · a + Σ high · b, of unsigned bytes below 16 and signed ones, at most `halves_groups` times;
+//   v_end_halves     acc + such sums
+//   few_vectors      how many vectors of tokens leave registers for all of few rows
 //
 // There are two ways through a page (see kv_int8.h for what both compute). With many rows, lanes are rows: maxima and sums
 // need no work across lanes, and keys and values are broadcast. With few rows, lanes are tokens, then elements.
@@ -10,6 +20,9 @@
 #ifndef UNROLL
 #define UNROLL _Pragma("clang loop unroll(full)")
 #endif
+
+/// What a score starts from, of the sum of a query's codes.
+INLINE int32_t score_offset(int32_t query_sum) { return signed_codes ? 0 : -128 * query_sum; }
 
 INLINE VI bytes_at(const void *p) {
     int32_t four;

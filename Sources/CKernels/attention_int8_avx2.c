@@ -7,15 +7,29 @@
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
 #include "vector_avx2.h"
 
-/// acc + Σ of 4 products of an unsigned and a signed byte, in each lane. The multiplication of bytes saturates at 16 bits, so
-/// the highest bits of the unsigned bytes go apart.
-INLINE VI v_dot(VI acc, VI unsigned_bytes, VI signed_bytes) {
-    VI low = _mm256_maddubs_epi16(_mm256_and_si256(unsigned_bytes, _mm256_set1_epi8(127)), signed_bytes);
-    VI is_high = _mm256_cmpgt_epi8(_mm256_setzero_si256(), unsigned_bytes);
-    VI high = _mm256_maddubs_epi16(_mm256_set1_epi8(1), _mm256_and_si256(signed_bytes, is_high));
-    acc = _mm256_add_epi32(acc, _mm256_madd_epi16(low, _mm256_set1_epi16(1)));
-    return _mm256_add_epi32(acc, _mm256_madd_epi16(high, _mm256_set1_epi16(128)));
+// vpmaddubsw multiplies unsigned by signed bytes and adds pairs in 16 bits, saturating. Keys and weights are therefore kept less
+// 128, and of two signed bytes the magnitude of one meets the other with its sign: 2 · 128 · 127 = 32512 fits, if no value is
+// -128. Of halves, 2 · 2 · 15 · 127 = 7620, four times as much fits.
+enum { signed_codes = 1, few_vectors = 2, halves_groups = 4 };
+
+INLINE VI v_keys(VI codes) { return _mm256_xor_si256(codes, _mm256_set1_epi8(-128)); }
+INLINE VI v_weights(VI codes) { return _mm256_xor_si256(codes, _mm256_set1_epi8(-128)); }
+/// Places without a token hold any bits.
+INLINE VI v_values(VI codes) { return _mm256_max_epi8(codes, _mm256_set1_epi8(-127)); }
+INLINE VI v_add_pairs(VI acc, VI pairs) { return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))); }
+INLINE VI v_dot_keys(VI acc, VI keys, VI queries) {
+    return v_add_pairs(acc, _mm256_maddubs_epi16(_mm256_abs_epi8(queries), _mm256_sign_epi8(keys, queries)));
 }
+INLINE VI v_dot_values(VI acc, VI weights, VI values) {
+    return v_add_pairs(acc, _mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(values, weights)));
+}
+INLINE VI v_add_bytes(VI acc, VI values) {
+    return v_add_pairs(acc, _mm256_maddubs_epi16(_mm256_set1_epi8(1), values));
+}
+INLINE VI v_dot_halves(VI sums, VI low, VI a, VI high, VI b) {
+    return _mm256_add_epi16(sums, _mm256_add_epi16(_mm256_maddubs_epi16(low, a), _mm256_maddubs_epi16(high, b)));
+}
+INLINE VI v_end_halves(VI acc, VI sums) { return v_add_pairs(acc, sums); }
 
 #define DKV_INT8_BAND_VECTORS 1
 #define DKV_INT8_SCORE_BLOCK 4

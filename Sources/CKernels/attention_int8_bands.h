@@ -13,7 +13,7 @@ typedef struct band {
     int32_t *queries;           // [d / 4][band_rows]: four codes
     float *total;               // outputs [d][band_rows]
     V query_scale[band_vectors];
-    VI offset[band_vectors];    // −128 · Σ codes of the query
+    VI offset[band_vectors];    // what scores start from
     VI position[band_vectors];  // the last token that a row sees
     VI first[band_vectors];     // the first token that a row sees
     V total_maximum[band_vectors], total_sum[band_vectors];
@@ -24,6 +24,7 @@ typedef struct band {
     float *scores;              // [page_tokens][band_rows]
     int32_t *weights;           // [page_tokens / 4][band_rows]: four unsigned codes
     int8_page page;
+    const int32_t *value_sums;  // [d]: 128 times the sums of values, with signed codes
 } band;
 
 _Static_assert(band_rows <= DKV_TILE_ROWS, "a band is a part of a tile");
@@ -31,6 +32,7 @@ _Static_assert(band_rows <= DKV_TILE_ROWS, "a band is a part of a tile");
 /// The bands of a unit, in one worker's scratch: they share what lasts for a chunk only.
 typedef struct band_memory {
     float *pages;   // [chunk_pages][page_size()]
+    int32_t *sums;  // [chunk_pages][d]: of their values
     float *shared;  // chunk, scores and weights of a band
     float *own;     // [bands][band_size()]
 } band_memory;
@@ -39,7 +41,8 @@ INLINE size_t band_size(size_t d) { return (d / 4 + d) * band_rows; }
 
 INLINE band_memory band_memory_in(float *scratch, size_t d) {
     band_memory m = {.pages = scratch};
-    m.shared = m.pages + chunk_pages * page_size(d);
+    m.sums = (int32_t *)(m.pages + chunk_pages * page_size(d));
+    m.shared = m.pages + chunk_pages * (page_size(d) + d);
     m.own = m.shared + (d + page_tokens + page_tokens / 4) * band_rows;
     return m;
 }
@@ -65,7 +68,7 @@ static void load_band(const dkv_attention *a, const dkv_attention_unit *u, size_
             float spread[DKV_MAX_HEAD_DIMENSION];
             int8_spread(query_of(a, u, row), a->scale, d, spread);
             scales[lane] = v_quantize(spread, d, codes[lane]);
-            offsets[lane] = -128 * sum_of(codes[lane], d);
+            offsets[lane] = score_offset(sum_of(codes[lane], d));
             positions[lane] = (int32_t)(u->position + row / a->group);
             firsts[lane] = (int32_t)dkv_first_seen(a, u->position + row / a->group);
         }
@@ -100,7 +103,7 @@ INLINE void score_tokens(const size_t vectors, const int mask, const band *b, si
         UNROLL for (size_t v = 0; v < vectors; v++) q[v] = v_load_int(b->queries + g * band_rows + v * VW);
         UNROLL for (size_t t = 0; t < score_block; t++) {
             const VI k = bytes_at(b->page.keys + (g * page_tokens + first + t) * 4);
-            UNROLL for (size_t v = 0; v < vectors; v++) acc[t * vectors + v] = v_dot(acc[t * vectors + v], k, q[v]);
+            UNROLL for (size_t v = 0; v < vectors; v++) acc[t * vectors + v] = v_dot_keys(acc[t * vectors + v], k, q[v]);
         }
     }
     UNROLL for (size_t t = 0; t < score_block; t++) {
@@ -152,7 +155,7 @@ INLINE V round_weights(const band *b, size_t v, V largest) {
         }
         const VI low = v_or(codes[0], v_shift_left(codes[1], 8));
         const VI high = v_or(v_shift_left(codes[2], 16), v_shift_left(codes[3], 24));
-        v_store_int(b->weights + g * band_rows + v * VW, v_or(low, high));
+        v_store_int(b->weights + g * band_rows + v * VW, v_weights(v_or(low, high)));
     }
     return v_mul(largest, v_set(1.0f / 255.0f));
 }
@@ -161,13 +164,15 @@ INLINE V round_weights(const band *b, size_t v, V largest) {
 INLINE void add_values(const size_t vectors, const size_t count, const band *b, size_t d, size_t first, const V *factor,
                        const V *worth) {
     VI acc[value_block * band_vectors];
-    UNROLL for (size_t i = 0; i < count * vectors; i++) acc[i] = v_set_int(0);
+    UNROLL for (size_t i = 0; i < count * vectors; i++) {
+        acc[i] = v_set_int(signed_codes ? b->value_sums[first + i / vectors] : 0);
+    }
     for (size_t g = 0; g < page_tokens / 4; g++) {
         VI p[band_vectors];
         UNROLL for (size_t v = 0; v < vectors; v++) p[v] = v_load_int(b->weights + g * band_rows + v * VW);
         UNROLL for (size_t i = 0; i < count; i++) {
             const VI x = bytes_at(b->page.values + (g * d + first + i) * 4);
-            UNROLL for (size_t v = 0; v < vectors; v++) acc[i * vectors + v] = v_dot(acc[i * vectors + v], p[v], x);
+            UNROLL for (size_t v = 0; v < vectors; v++) acc[i * vectors + v] = v_dot_values(acc[i * vectors + v], p[v], x);
         }
     }
     UNROLL for (size_t i = 0; i < count; i++) {
@@ -257,9 +262,23 @@ INLINE band_span span_of(const dkv_attention *a, const dkv_attention_unit *u, si
                        .last_position = u->position + (last - 1) / a->group};
 }
 
+/// Makes the values of an arranged page ready for products with signed weights.
+INLINE void sum_values(int8_page p, size_t d, int32_t *sums) {
+    for (size_t i = 0; i < d; i += VW) {
+        VI sum = v_set_int(0);
+        for (size_t g = 0; g < page_tokens / 4; g++) {
+            int32_t *at = (int32_t *)p.values + g * d + i;
+            const VI x = v_values(v_load_int(at));
+            v_store_int(at, x);
+            sum = v_add_bytes(sum, x);
+        }
+        v_store_int(sums + i, v_shift_left(sum, 7));
+    }
+}
+
 /// Takes a chunk, whose pages are arranged from `pages` on, into a band.
 INLINE void band_chunk(const size_t vectors, const dkv_attention *a, const dkv_attention_unit *u, size_t chunk, band_span s,
-                       band *b, const int8_page *pages) {
+                       band *b, const int8_page *pages, const int32_t *sums) {
     const size_t d = a->shape.head_dimension;
     UNROLL for (size_t v = 0; v < vectors; v++) {
         b->maximum[v] = v_set(DKV_EMPTY_MAXIMUM);
@@ -273,6 +292,7 @@ INLINE void band_chunk(const size_t vectors, const dkv_attention *a, const dkv_a
                          : start + page_tokens - 1 > s.first_position ? mask_later
                                                                       : mask_none;
         b->page = pages[page % chunk_pages];
+        b->value_sums = sums + page % chunk_pages * d;
         band_page(vectors, b, d, (int32_t)start, s.last_position + 1 - start, mask);
     }
     if (u->partial) write_band(a, u, s.first, vectors, b->chunk, NULL, b->maximum, b->sum);
@@ -302,11 +322,12 @@ static void attend_bands(const dkv_attention *a, const dkv_attention_unit *u, fl
             if (page * page_tokens > last_position) break;
             pages[page % chunk_pages] = page_in(memory.pages + page % chunk_pages * page_size(d), d);
             arrange_page(int8_head_of(a, u, page), d, &pages[page % chunk_pages]);
+            if (signed_codes) sum_values(pages[page % chunk_pages], d, memory.sums + page % chunk_pages * d);
         }
         for (size_t i = 0; i < count; i++) {
-            if (band_vectors >= 2 && spans[i].vectors == 1) band_chunk(1, a, u, chunk, spans[i], &bands[i], pages);
-            else if (band_vectors >= 3 && spans[i].vectors == 2) band_chunk(2, a, u, chunk, spans[i], &bands[i], pages);
-            else band_chunk(band_vectors, a, u, chunk, spans[i], &bands[i], pages);
+            if (band_vectors >= 2 && spans[i].vectors == 1) band_chunk(1, a, u, chunk, spans[i], &bands[i], pages, memory.sums);
+            else if (band_vectors >= 3 && spans[i].vectors == 2) band_chunk(2, a, u, chunk, spans[i], &bands[i], pages, memory.sums);
+            else band_chunk(band_vectors, a, u, chunk, spans[i], &bands[i], pages, memory.sums);
         }
     }
     if (u->partial) return;

@@ -92,7 +92,7 @@ static inline size_t first_page_of(const dkv_attention *a, size_t chunk, size_t 
 /// chunk's pages.
 static inline size_t tile_scratch_size(size_t d) {
     const size_t tile = DKV_TILE_ROWS * (3 * d + page_tokens) + 2 * page_tokens * d;
-    const size_t bands = chunk_pages * page_tokens * d / 2 + DKV_TILE_ROWS * (d + 2 * page_tokens) + DKV_UNIT_ROWS * 2 * d;
+    const size_t bands = chunk_pages * (page_tokens / 2 + 1) * d + DKV_TILE_ROWS * (d + 2 * page_tokens) + DKV_UNIT_ROWS * 2 * d;
     return tile > bands ? tile : bands;
 }
 

@@ -4,7 +4,7 @@
 
 /// 64 tokens of one head as vpdpbusd reads them.
 typedef struct int8_page {
-    uint8_t *keys;               // [d / 4][page_tokens][4]: codes + 128
+    uint8_t *keys;               // [d / 4][page_tokens][4]: v_keys(codes + 128)
     int8_t *values;              // [page_tokens / 4][d][4]
     const float *key_scales, *value_scales;
 } int8_page;
@@ -33,8 +33,8 @@ INLINE void join_keys(int8_head h, size_t d, size_t first, uint8_t *keys) {
         for (size_t j = 0; j < words; j++) {
             const size_t at = ((start + j) * page_tokens + first) * 4;
             const VI upper = v_load_int((const int32_t *)(h.upper + at)), both = v_bits(lower[j]);
-            v_store_int((int32_t *)(keys + at), v_join_halves(v_shift_left(upper, 4), both));
-            v_store_int((int32_t *)(keys + page_tokens * d / 2 + at), v_join_halves(upper, v_high_halves(both)));
+            v_store_int((int32_t *)(keys + at), v_keys(v_join_halves(v_shift_left(upper, 4), both)));
+            v_store_int((int32_t *)(keys + page_tokens * d / 2 + at), v_keys(v_join_halves(upper, v_high_halves(both))));
         }
     }
 }

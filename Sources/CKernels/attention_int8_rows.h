@@ -15,12 +15,11 @@ typedef struct rows_state {
 
 INLINE void score_rows(const size_t rows, const rows_state *s, int8_page p, size_t d, float (*scores)[page_tokens],
                        const char *next) {
-    // As many tokens at once as leave registers for all rows.
-    enum { vectors = token_vectors < 4 ? token_vectors : 4 };
+    enum { vectors = few_vectors };
     for (size_t first = 0; first < page_tokens; first += vectors * VW) {
         VI acc[few_rows * vectors];
         UNROLL for (size_t r = 0; r < rows; r++) {
-            UNROLL for (size_t v = 0; v < vectors; v++) acc[r * vectors + v] = v_set_int(-128 * s->query_sum[r]);
+            UNROLL for (size_t v = 0; v < vectors; v++) acc[r * vectors + v] = v_set_int(score_offset(s->query_sum[r]));
         }
         for (size_t g = 0; g < d / 4; g++) {
             VI k[vectors];
@@ -32,7 +31,7 @@ INLINE void score_rows(const size_t rows, const rows_state *s, int8_page p, size
             }
             UNROLL for (size_t r = 0; r < rows; r++) {
                 const VI q = bytes_at(s->queries[r] + g * 4);
-                UNROLL for (size_t v = 0; v < vectors; v++) acc[r * vectors + v] = v_dot(acc[r * vectors + v], k[v], q);
+                UNROLL for (size_t v = 0; v < vectors; v++) acc[r * vectors + v] = v_dot_keys(acc[r * vectors + v], k[v], q);
             }
         }
         UNROLL for (size_t r = 0; r < rows; r++) {
@@ -83,26 +82,30 @@ INLINE float soften_row(rows_state *s, size_t row, const float *value_scales, fl
 INLINE void value_rows(const size_t rows, const size_t vectors, rows_state *s, const int8_t *values, size_t d,
                        size_t first, uint8_t (*codes)[page_tokens], size_t groups, const float *factor,
                        const float *worth, const char *next) {
-    VI acc[few_rows * 4];
+    VI acc[few_rows * few_vectors], sums[few_vectors];
     UNROLL for (size_t i = 0; i < rows * vectors; i++) acc[i] = v_set_int(0);
+    UNROLL for (size_t v = 0; v < vectors; v++) sums[v] = v_set_int(0);
     for (size_t g = 0; g < groups; g++) {
-        VI x[4];
+        VI x[few_vectors];
         UNROLL for (size_t v = 0; v < vectors; v++) {
-            x[v] = v_load_int((const int32_t *)values + g * d + first + v * VW);
+            x[v] = v_values(v_load_int((const int32_t *)values + g * d + first + v * VW));
+            if (signed_codes) sums[v] = v_add_bytes(sums[v], x[v]);
         }
         UNROLL for (size_t v = 0; v < vectors; v += 16 / VW) {
             prefetch(next + (g * d + first + v * VW) * 4);
         }
         UNROLL for (size_t r = 0; r < rows; r++) {
-            const VI p = bytes_at(codes[r] + g * 4);
-            UNROLL for (size_t v = 0; v < vectors; v++) acc[r * vectors + v] = v_dot(acc[r * vectors + v], p, x[v]);
+            const VI p = v_weights(bytes_at(codes[r] + g * 4));
+            UNROLL for (size_t v = 0; v < vectors; v++) acc[r * vectors + v] = v_dot_values(acc[r * vectors + v], p, x[v]);
         }
     }
     UNROLL for (size_t r = 0; r < rows; r++) {
         UNROLL for (size_t v = 0; v < vectors; v++) {
             float *o = s->output[r] + first + v * VW;
             const V scaled = v_mul(v_load(o), v_set(factor[r]));
-            v_store(o, v_fma(v_from_int(acc[r * vectors + v]), v_set(worth[r]), scaled));
+            VI dot = acc[r * vectors + v];
+            if (signed_codes) dot = v_add_int(dot, v_shift_left(sums[v], 7));
+            v_store(o, v_fma(v_from_int(dot), v_set(worth[r]), scaled));
         }
     }
 }
@@ -119,7 +122,9 @@ INLINE void finish_page(const size_t rows, rows_state *s, int8_page p, size_t d,
     }
     const size_t groups = visible >= page_tokens ? page_tokens / 4 : ((size_t)visible + 3) / 4;
     size_t i = 0;
-    for (; i + 4 * VW <= d; i += 4 * VW) value_rows(rows, 4, s, p.values, d, i, codes, groups, factor, worth, next);
+    for (; i + few_vectors * VW <= d; i += few_vectors * VW) {
+        value_rows(rows, few_vectors, s, p.values, d, i, codes, groups, factor, worth, next);
+    }
     for (; i < d; i += VW) value_rows(rows, 1, s, p.values, d, i, codes, groups, factor, worth, next);
 }
 

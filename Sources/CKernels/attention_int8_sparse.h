@@ -14,26 +14,32 @@ typedef struct sparse_sums {
 /// Guesses of a page's scores, from `at` on in the notes. Asks for the part of a page to come that corresponds.
 INLINE void guess_page(const size_t rows, const rows_state *s, int8_head h, size_t d, const sparse_notes *n, size_t at,
                        size_t visible, sparse_sums *sums, const uint8_t *coming) {
-    enum { vectors = token_vectors < 4 ? token_vectors : 4 };
+    enum { vectors = few_vectors };
     for (size_t first = 0; first < page_tokens; first += vectors * VW) {
         VI acc[few_rows * vectors];
         UNROLL for (size_t i = 0; i < rows * vectors; i++) acc[i] = v_set_int(0);
-        for (size_t g = 0; g < d / 8; g++) {
-            VI low[vectors], high[vectors];
-            UNROLL for (size_t v = 0; v < vectors; v++) {
-                const VI both = v_load_int((const int32_t *)h.upper + g * page_tokens + first + v * VW);
-                low[v] = v_low_halves(both);
-                high[v] = v_high_halves(both);
-            }
-            UNROLL for (size_t v = 0; v < vectors; v += 16 / VW) {
-                prefetch(coming + (g * page_tokens + first + v * VW) * 4);
-            }
-            UNROLL for (size_t r = 0; r < rows; r++) {
-                const VI q = bytes_at(s->queries[r] + g * 4), p = bytes_at(s->queries[r] + d / 2 + g * 4);
+        for (size_t start = 0; start < d / 8; start += halves_groups) {
+            VI dots[few_rows * vectors];
+            UNROLL for (size_t i = 0; i < rows * vectors; i++) dots[i] = v_set_int(0);
+            const size_t end = start + halves_groups < d / 8 ? start + halves_groups : d / 8;
+            for (size_t g = start; g < end; g++) {
+                VI low[vectors], high[vectors];
                 UNROLL for (size_t v = 0; v < vectors; v++) {
-                    acc[r * vectors + v] = v_dot(v_dot(acc[r * vectors + v], low[v], q), high[v], p);
+                    const VI both = v_load_int((const int32_t *)h.upper + g * page_tokens + first + v * VW);
+                    low[v] = v_low_halves(both);
+                    high[v] = v_high_halves(both);
+                }
+                UNROLL for (size_t v = 0; v < vectors; v += 16 / VW) {
+                    prefetch(coming + (g * page_tokens + first + v * VW) * 4);
+                }
+                UNROLL for (size_t r = 0; r < rows; r++) {
+                    const VI q = bytes_at(s->queries[r] + g * 4), p = bytes_at(s->queries[r] + d / 2 + g * 4);
+                    UNROLL for (size_t v = 0; v < vectors; v++) {
+                        dots[r * vectors + v] = v_dot_halves(dots[r * vectors + v], low[v], q, high[v], p);
+                    }
                 }
             }
+            UNROLL for (size_t i = 0; i < rows * vectors; i++) acc[i] = v_end_halves(acc[i], dots[i]);
         }
         UNROLL for (size_t v = 0; v < vectors; v++) {
             const int seen = (int)visible - (int)(first + v * VW);
@@ -180,7 +186,7 @@ INLINE void score_picked(const size_t rows, const rows_state *s, const sparse_no
             const VI low = v_low_halves(v_bits(lower[j])), high = v_high_halves(v_bits(lower[j]));
             UNROLL for (size_t r = 0; r < rows; r++) {
                 const int8_t *q = s->queries[r] + (start + j) * 4;
-                acc[r] = v_dot(v_dot(acc[r], low, bytes_at(q)), high, bytes_at(q + d / 2));
+                acc[r] = v_end_halves(acc[r], v_dot_halves(v_set_int(0), low, bytes_at(q), high, bytes_at(q + d / 2)));
             }
         }
     }
