@@ -13,6 +13,10 @@ struct ActiveSequence {
     var pages: [PageID] = []
     /// How far the prompt is coded, where prompts are.
     var coded: CodedPrompt?
+    /// What it keeps of its pages while it waits for another turn: those after its coded prompt.
+    var pagesAside: [PageID] = []
+    /// Tokens that are in its pages once its coded prompt is in them again.
+    var tokensAside: Int?
     private(set) var output: [TokenID] = []
     private(set) var text = ""
     private(set) var outputTokens = 0
@@ -34,7 +38,8 @@ struct ActiveSequence {
     }
 
     var progress: GenerationProgress {
-        GenerationProgress(promptTokens: min(computedTokens, request.prompt.count), outputTokens: outputTokens)
+        GenerationProgress(
+            promptTokens: min(tokensAside ?? computedTokens, request.prompt.count), outputTokens: outputTokens)
     }
 
     /// The tokens at some positions of prompt and output together.
@@ -59,6 +64,48 @@ struct ActiveSequence {
     mutating func charge(seconds: Double, forPositionsFrom first: Int) {
         if first < givenTokens { prefillSeconds += seconds } else { decodeSeconds += seconds }
         coded?.seconds += seconds
+    }
+
+    /// Notes that the rows of the next segment are in the pages.
+    mutating func advancePrompt() {
+        guard var coded else { return }
+        coded.advance()
+        computedTokens = coded.codedTokens
+        if coded.nextKey == nil, let tokensAside { (computedTokens, self.tokensAside) = (tokensAside, nil) }
+        self.coded = coded
+    }
+
+    /// Whether it can go on later with what is coded of it.
+    var canWait: Bool { coded.map { $0.done > 0 && $0.nextKey == nil } ?? false && request.samples == 1 }
+
+    /// Lays aside what is not coded, for another turn.
+    ///
+    /// - Returns: The pages that it no longer holds.
+    mutating func layAside() -> [PageID] {
+        let first = (coded?.codedTokens ?? 0) / KVPool.pageTokens, end = KVPool.pages(forTokens: computedTokens)
+        let given = pages[..<first] + pages[end...]
+        pagesAside = Array(pages[first..<end])
+        (pages, tokensAside, computedTokens) = ([], computedTokens, 0)
+        coded?.suspend()
+        return Array(given)
+    }
+
+    /// Puts pages that were set aside for it, and those that it had laid aside, after those that it has.
+    mutating func take(_ own: [PageID]) {
+        let coded = coded.map { $0.chain.tokens(before: $0.chain.count) / KVPool.pageTokens } ?? 0
+        let first = pagesAside.isEmpty ? own.count : coded - pages.count
+        pages += own.prefix(first) + pagesAside + own.dropFirst(first)
+        pagesAside = []
+    }
+
+    /// Gives up what was laid aside: it is computed again.
+    ///
+    /// - Returns: The pages that it no longer holds.
+    mutating func giveUpAside() -> [PageID] {
+        guard let coded, !pagesAside.isEmpty else { return [] }
+        defer { pagesAside = [] }
+        (computedTokens, tokensAside) = (coded.codedTokens, nil)
+        return pagesAside
     }
 
     /// The segment that comes next, where all before it is coded and nothing of it computed.

@@ -27,6 +27,7 @@ final class BatchEngine {
     private var groups = SampleGroups()
     private let pageBytes: Int
     private let pageCount: Int
+    private let turnTokens: Int
     private var totals = EngineLoad()
 
     init(
@@ -42,6 +43,7 @@ final class BatchEngine {
                 "the engine needs at least \(pageBytes) bytes of KV memory, one row a step and one sequence")
         }
         pageCount = pages
+        turnTokens = settings.turnTokens
         pool = try KVPool(configuration: configuration, dataType: settings.kvDataType, pageCount: pages)
         forward = try ForwardPass(
             model: model, pool: pool, threads: threads, maxRows: settings.rowsPerStep, sparse: settings.sparse)
@@ -61,9 +63,12 @@ final class BatchEngine {
         load.running = scheduler.runningCount
         load.times = forward.times
         load.kvBytes = pageCount * pageBytes
-        load.kvUsedBytes = (pageCount - pool.freePages) * pageBytes
+        load.kvUsedBytes = usedBytes
         return load
     }
+
+    /// Bytes of pages in use and of coded rows.
+    private var usedBytes: Int { (pageCount - pool.freePages) * pageBytes + (prompts?.codedBytes ?? 0) }
 
     /// How far each request has come.
     var progress: [Scheduler.ID: GenerationProgress] {
@@ -106,11 +111,13 @@ final class BatchEngine {
         scheduler.remove(id)
         prompts?.end(sequence)
         pool.release(sequence.pages)
+        pool.release(sequence.pagesAside)
     }
 
     /// Computes the next tokens of the batch.
     func step() -> [Event] {
-        scheduler.admit { id, tokens in reserve(id, tokens: tokens) }
+        admit()
+        defer { totals.kvPeakBytes = max(totals.kvPeakBytes, usedBytes) }
         let reuse = reuseSegments()
         let work = scheduler.plan(without: reuse.held)
         guard !work.isEmpty else { return reuse.events }
@@ -136,17 +143,50 @@ final class BatchEngine {
         return zip(work, choices).flatMap(settle)
     }
 
+    /// Lets waiting sequences in. Where there is no room for them, those that have had their turn make it.
+    private func admit() {
+        func letIn() {
+            var isIdle = scheduler.runningCount == 0
+            scheduler.admit { id, tokens in
+                let computed = reserve(id, tokens: tokens, besideCoded: !isIdle)
+                if computed != nil { isIdle = false }
+                return computed
+            }
+        }
+        letIn()
+        for id in scheduler.idsThatHadTheirTurn(tokens: turnTokens) where scheduler.waitsForPages {
+            guard sequences[id]?.canWait == true else { continue }
+            suspend(id)
+            letIn()
+        }
+        // What sequences have laid aside may leave no room for any of them.
+        for id in scheduler.waitingIDs.reversed() where scheduler.runningCount == 0 {
+            pool.release(sequences[id]?.giveUpAside() ?? [])
+            letIn()
+        }
+    }
+
+    /// Makes a sequence wait for another turn. What is coded of it stays in memory, and is decoded then.
+    private func suspend(_ id: Scheduler.ID) {
+        guard let sequence = sequences[id] else { return }
+        prompts?.suspend(sequence)
+        pool.release(sequences[id]!.layAside())
+        scheduler.suspend(id)
+        totals.suspensions += 1
+    }
+
     /// Sets pages aside for a sequence's longest course. Returns how many of its tokens are in them already, or nil.
-    private func reserve(_ id: Scheduler.ID, tokens: Int) -> Int? {
+    ///
+    /// - Parameter besideCoded: Whether coded rows are to fit into memory too: not where nothing else could run at all.
+    private func reserve(_ id: Scheduler.ID, tokens: Int, besideCoded: Bool) -> Int? {
         guard var sequence = sequences[id] else { return nil }
         // Before it is admitted a sequence holds only pages that others have too.
         prompts?.begin(&sequence)
-        let missing = KVPool.pages(forTokens: tokens) - sequence.pages.count
+        let missing = KVPool.pages(forTokens: tokens) - sequence.pages.count - sequence.pagesAside.count
         sequences[id] = sequence
-        guard prompts?.makeRoom(pages: missing) ?? (pool.freePages >= missing), let own = pool.allocate(missing) else {
-            return nil
-        }
-        sequences[id]?.pages += own
+        let hasRoom = prompts?.makeRoom(pages: missing, besideCoded: besideCoded)
+        guard hasRoom ?? (pool.freePages >= missing), let own = pool.allocate(missing) else { return nil }
+        sequences[id]?.take(own)
         return sequence.computedTokens
     }
 
@@ -163,7 +203,7 @@ final class BatchEngine {
                 while let sequence = sequences[id], let key = sequence.nextSegment, !claimed.contains(key), restores > 0
                 {
                     guard let source = try prompts.takeNext(&sequences[id]!) else { break }
-                    if source == .store { restores -= 1 }
+                    if source == .coded { restores -= 1 }
                     scheduler.advance(id, to: sequences[id]?.computedTokens ?? 0)
                 }
             } catch {
@@ -171,7 +211,7 @@ final class BatchEngine {
             }
             guard let sequence = sequences[id], let key = sequence.coded?.nextKey else { continue }
             // What is stored is not computed: its turn comes at one of the next steps.
-            let isNext = restores == 0 && sequence.nextSegment != nil && prompts.mayBeStored(sequence)
+            let isNext = restores == 0 && sequence.nextSegment != nil && prompts.mayBeCoded(sequence)
             if !claimed.insert(key).inserted || isNext { held.insert(id) }
         }
         return (held, events)

@@ -8,6 +8,8 @@ public struct EngineLoad: Sendable, Equatable {
     public var running = 0
     /// Bytes of keys and values that they hold.
     public var kvUsedBytes = 0
+    /// The most that it ever was.
+    public var kvPeakBytes = 0
     /// Bytes that there are for keys and values.
     public var kvBytes = 0
     /// Prompt tokens computed, and output tokens computed again after an interruption; what came from a cache is not among them.
@@ -20,6 +22,8 @@ public struct EngineLoad: Sendable, Equatable {
     public var decodeSeconds = 0.0
     /// Where the time of steps went; what else is done between them is not among it.
     public var times = StepTimes()
+    /// How often a sequence made room for others before its end.
+    public var suspensions = 0
     /// Steps made.
     public var steps = 0
     /// The sum over all steps of the sequences in each.

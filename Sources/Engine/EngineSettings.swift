@@ -15,16 +15,19 @@ public struct EngineSettings: Sendable, Equatable {
     public var kvDataType: KVDataType
     /// What generated tokens attend to, with keys and values in int8; nil: to everything before them.
     public var sparse: SparseAttention?
+    /// Tokens that a sequence whose prompt is coded generates before it makes room for others, if they wait for memory.
+    public var turnTokens: Int
 
     /// Makes settings.
     public init(
         maxSequences: Int = 32, rowsPerStep: Int = 512, kvBytes: Int = 4 << 30, kvDataType: KVDataType = .int8,
-        sparse: SparseAttention? = SparseAttention(share: 0.125)
+        sparse: SparseAttention? = SparseAttention(share: 0.125), turnTokens: Int = 256
     ) {
         self.maxSequences = maxSequences
         self.rowsPerStep = rowsPerStep
         self.kvBytes = kvBytes
         self.kvDataType = kvDataType
         self.sparse = sparse
+        self.turnTokens = turnTokens
     }
 }

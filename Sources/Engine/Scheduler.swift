@@ -4,8 +4,8 @@ import DequeModule
 
 /// Decides which tokens of which sequences the next step computes. A pure state machine: no I/O, no clock, no tensors.
 ///
-/// Sequences are admitted in the order they came, as soon as there are KV pages for their longest possible course:
-/// an admitted sequence always runs to its end. A step first takes one token of every sequence that decodes, then
+/// Sequences are admitted in the order they came, as soon as there are KV pages for their longest possible course, so that
+/// one that runs can always run to its end; after a while it may make room for others and get in line again. A step first takes one token of every sequence that decodes, then
 /// fills the rest of its rows with prompt tokens, oldest sequence first. Of a prompt that is coded in segments a step takes
 /// tokens of one segment at most.
 struct Scheduler {
@@ -33,6 +33,8 @@ struct Scheduler {
         var known: Int
         /// Tokens whose keys and values are in the cache.
         var computed: Int
+        /// Tokens that were known when it was admitted.
+        var knownBefore = 0
 
         var pending: Int { known - computed }
     }
@@ -63,6 +65,17 @@ struct Scheduler {
 
     /// Sequences that run, the oldest first.
     var runningIDs: [ID] { running.map(\.id) }
+
+    /// Sequences that wait, the next first.
+    var waitingIDs: [ID] { waiting.map(\.id) }
+
+    /// Whether sequences wait for pages rather than for a place in the batch.
+    var waitsForPages: Bool { !waiting.isEmpty && running.count < limits.sequences }
+
+    /// Sequences that have generated so many tokens since they were admitted, the oldest first.
+    func idsThatHadTheirTurn(tokens: Int) -> [ID] {
+        running.filter { $0.pending == 1 && $0.known - $0.knownBefore >= tokens }.map(\.id)
+    }
 
     /// Whether any sequence generates tokens.
     var decodes: Bool { running.contains { $0.pending == 1 && $0.computed > 0 } }
@@ -96,8 +109,17 @@ struct Scheduler {
             guard let computed = reserve(next.id, next.capacity) else { return }
             waiting.removeFirst()
             next.computed = max(next.computed, computed)
+            next.knownBefore = next.known
             running.append(next)
         }
+    }
+
+    /// Puts a sequence that runs back in line, the last; nothing of it counts as computed.
+    mutating func suspend(_ id: ID) {
+        guard let index = running.firstIndex(where: { $0.id == id }) else { return }
+        var sequence = running.remove(at: index)
+        sequence.computed = 0
+        waiting.append(sequence)
     }
 
     /// Records that a running sequence's tokens up to a position are in the cache.

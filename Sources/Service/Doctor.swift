@@ -58,7 +58,7 @@ public struct Doctor: Sendable {
             generation_config \(settings.takesAdvice ? "auto" : "none"), \
             kv.memory \(formatByteCount(engine.kvBytes)), kv.type \(engine.kvDataType), \
             kv.policy \(settings.kvPolicy), decode.share \(engine.sparse?.share ?? 1), engine.max_sequences \(engine.maxSequences), engine.rows_per_step \(engine.rowsPerStep), \
-            worker.max_jobs \(worker.maxJobs), worker.lease \(worker.lease), worker.poll \(worker.poll), \
+            engine.turn_tokens \(engine.turnTokens), worker.max_jobs \(worker.maxJobs), worker.overcommit \(worker.overcommit), worker.lease \(worker.lease), worker.poll \(worker.poll), \
             worker.grace \(worker.grace), \
             worker.retention \(worker.retention.map { "\($0)" } ?? "for ever"), cache.directory \(settings.cache.directory), \
             cache.budget \(formatByteCount(settings.cache.budget)), cache.ttl \(settings.cache.life ?? .zero), \

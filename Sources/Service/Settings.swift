@@ -40,6 +40,8 @@ public enum KVPolicy: String, Sendable, CaseIterable {
 public struct WorkerSettings: Sendable, Equatable {
     /// Jobs held at once.
     public var maxJobs: Int
+    /// How many times as many tokens as memory holds at once are taken on: sequences whose prompts are coded take turns.
+    public var overcommit: Int
     /// How long a job stays this daemon's without a heartbeat.
     public var lease: Duration
     /// How often the queue is looked at when no notification comes.

@@ -19,11 +19,13 @@ extension Settings {
         case generationConfig = "generation_config"
         case engineMaxSequences = "engine.max_sequences"
         case engineRowsPerStep = "engine.rows_per_step"
+        case engineTurnTokens = "engine.turn_tokens"
         case kvMemory = "kv.memory"
         case kvType = "kv.type"
         case kvPolicy = "kv.policy"
         case decodeShare = "decode.share"
         case workerMaxJobs = "worker.max_jobs"
+        case workerOvercommit = "worker.overcommit"
         case workerLease = "worker.lease"
         case workerPoll = "worker.poll"
         case workerGrace = "worker.grace"
@@ -61,11 +63,13 @@ extension Settings {
                 rowsPerStep: try await reader.int(.engineRowsPerStep, default: defaults.rowsPerStep, in: 1...65536),
                 kvBytes: try await reader.bytes(.kvMemory, default: defaultKVBytes()),
                 kvDataType: try await reader.dataType(.kvType),
-                sparse: try await reader.attention(.decodeShare, default: defaults.sparse)),
+                sparse: try await reader.attention(.decodeShare, default: defaults.sparse),
+                turnTokens: try await reader.int(.engineTurnTokens, default: defaults.turnTokens, in: 1...1_000_000)),
             kvPolicy: try await reader.policy(.kvPolicy),
             threads: try await reader.int(.threads, default: 0, in: 0...1024),
             worker: WorkerSettings(
                 maxJobs: try await reader.int(.workerMaxJobs, default: 64, in: 1...100_000),
+                overcommit: try await reader.int(.workerOvercommit, default: 1, in: 1...64),
                 lease: try await reader.duration(.workerLease, default: .seconds(60), atLeast: .seconds(3)),
                 poll: try await reader.duration(.workerPoll, default: .seconds(2), atLeast: .milliseconds(10)),
                 grace: try await reader.duration(.workerGrace, default: .seconds(30), atLeast: .zero),

@@ -16,8 +16,8 @@ import Tokenization
 
     init() throws { coded = try CodedModel.shared.get() }
 
-    /// Alone in an engine of its own; all at once, up to 64 in a batch, in memory that makes some wait and segments make way;
-    /// once more with what is left of their beginnings; and after a restart with segments from the store, in small steps.
+    /// Alone in an engine of its own; all at once, up to 64 in a batch, in memory that makes some wait, segments make way and
+    /// sequences take turns; once more with what is left of their beginnings; and after a restart with segments from the store, in small steps.
     @Test func aloneInABatchReusedAndRestored() async throws {
         let requests = requests()
         var alone: [[TokenID]] = []
@@ -28,7 +28,7 @@ import Tokenization
         }
         let directory = NSTemporaryDirectory() + "deltakv-texts-\(UUID().uuidString)"
         defer { try? FileManager.default.removeItem(atPath: directory) }
-        let tight = EngineSettings(maxSequences: 64, rowsPerStep: 512, kvBytes: 160 << 20)
+        let tight = EngineSettings(maxSequences: 64, rowsPerStep: 512, kvBytes: 80 << 20, turnTokens: 6)
         let batch = try coded.engine(coded.store(directory), tight)
         #expect(try await texts(of: requests, in: batch) == alone)
         let again = try await generations(of: requests.shuffled(), in: batch)

@@ -28,6 +28,34 @@ import Testing
         #expect(index.evict() == nil)
     }
 
+    /// Coded rows stay where somebody waits for them, and go with the last that does.
+    @Test func codedRowsStayForThoseThatWait() throws {
+        let pool = try pool(pages: 8), chain = ChunkChain(fingerprint, salt: [], segment: 2, tokens: Array(0..<6))
+        var index = PrefixIndex()
+        let bytes = try segment().byteCount
+        for (depth, key) in chain.keys.enumerated() {
+            index.insert(key, pages: try #require(pool.allocate(1)), segment: try segment(), seconds: 2, depth: depth)
+        }
+        #expect(index.codedBytes == 3 * bytes)
+        // One of two users waits: the pages are the other's.
+        for key in chain.keys.prefix(1) { #expect(index.use(key) != nil) }
+        index.suspend(chain.keys)
+        #expect(index.evict() != nil && index.evict() != nil)
+        #expect(index.evict() == nil)
+        #expect(index.codedBytes == 3 * bytes)
+        #expect(index.packed(chain.keys[0]) == nil && index.use(chain.keys[0]) != nil)
+        #expect(index.packed(chain.keys[2])?.seconds == 2 && index.use(chain.keys[2]) == nil)
+        // Decoded again, it is used like any other.
+        let page = try #require(pool.allocate(1))
+        index.unpack(chain.keys[1], pages: page)
+        index.endWait(chain.keys[1...1])
+        #expect(index.use(chain.keys[1])?.pages == page)
+        // Nobody waits for the last any more.
+        index.endWait(chain.keys[2...])
+        #expect(index.segment(chain.keys[2]) == nil)
+        #expect(index.codedBytes == 2 * bytes)
+    }
+
     private let fingerprint = CacheFingerprint(weights: "w", tokenizer: "t", compressor: "c", rope: "r", segment: 2)
 
     private func segment() throws -> CompressedSegment {

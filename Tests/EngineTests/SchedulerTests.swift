@@ -121,6 +121,31 @@ private struct Pages {
         #expect(pages.free == limits.pages)
     }
 
+    /// A sequence that has had its turn goes to the end of the line and begins anew, with the tokens that it has.
+    @Test func asSequenceGetsInLineAgain() {
+        var scheduler = Scheduler(limits: limits), pages = Pages(10)
+        scheduler.enqueue(1, givenTokens: 20, capacity: 24)
+        scheduler.enqueue(2, givenTokens: 5, capacity: 24)
+        scheduler.admit { pages.reserve($0, tokens: $1) }
+        #expect(scheduler.waitsForPages && scheduler.waitingIDs == [2])
+        for _ in 0..<4 { scheduler.plan().forEach { scheduler.complete($0) } }
+        // The third step ended the prompt and chose a token, the fourth chose another.
+        #expect(scheduler.idsThatHadTheirTurn(tokens: 3).isEmpty)
+        #expect(scheduler.idsThatHadTheirTurn(tokens: 2) == [1])
+        scheduler.suspend(1)
+        pages.release(1)
+        scheduler.admit { pages.reserve($0, tokens: $1) }
+        #expect(scheduler.runningIDs == [2] && scheduler.waitingIDs == [1])
+        #expect(scheduler.plan() == [.init(id: 2, positions: 0..<5, choosesToken: true)])
+        scheduler.remove(2)
+        pages.release(2)
+        scheduler.admit { pages.reserve($0, tokens: $1) }
+        #expect(!scheduler.waitsForPages)
+        scheduler.advance(1, to: 20)
+        #expect(scheduler.plan() == [.init(id: 1, positions: 20..<22, choosesToken: true)])
+        #expect(scheduler.idsThatHadTheirTurn(tokens: 1).isEmpty)
+    }
+
     @Test func segmentedPromptsAreTakenUpToASegmentsEnd() {
         var scheduler = Scheduler(limits: limits)
         scheduler.enqueue(1, givenTokens: 11, capacity: 12, segmentEnds: [4, 8])

@@ -44,6 +44,8 @@ import Testing
 
     @Test(arguments: [
         ("DELTAKV_WORKER_MAX_JOBS", "abc", "worker.max_jobs"), ("DELTAKV_WORKER_MAX_JOBS", "0", "worker.max_jobs"),
+        ("DELTAKV_WORKER_OVERCOMMIT", "0", "worker.overcommit"),
+        ("DELTAKV_ENGINE_TURN_TOKENS", "-1", "engine.turn_tokens"),
         ("DELTAKV_KV_MEMORY", "12 parsecs", "kv.memory"), ("DELTAKV_KV_TYPE", "f8", "kv.type"),
         ("DELTAKV_DECODE_SHARE", "0", "decode.share"), ("DELTAKV_DECODE_SHARE", "1.5", "decode.share"),
         ("DELTAKV_DECODE_SHARE", "nan", "decode.share"),
@@ -66,6 +68,14 @@ import Testing
         let some = try await Settings.load(environment: ["DELTAKV_DECODE_SHARE": "0.3"])
         #expect(some.engine.sparse == SparseAttention(share: 0.3))
         #expect(try await Settings.load(flags: [.decodeShare: "1"], environment: [:]).engine.sparse == nil)
+    }
+
+    @Test func turnsAreSet() async throws {
+        let defaults = try await Settings.load(environment: [:])
+        #expect(defaults.engine.turnTokens == 256 && defaults.worker.overcommit == 1)
+        let set = try await Settings.load(
+            environment: ["DELTAKV_ENGINE_TURN_TOKENS": "64", "DELTAKV_WORKER_OVERCOMMIT": "6"])
+        #expect(set.engine.turnTokens == 64 && set.worker.overcommit == 6)
     }
 
     @Test func theCacheIsSet() async throws {

@@ -9,7 +9,9 @@ struct CodedPrompt {
     let chain: ChunkChain
     /// Segments whose decoded rows are in the pages.
     var done = 0
-    /// Of these, segments that were not computed for this sequence.
+    /// Segments that were done when the sequence last gave its turn to others.
+    private(set) var kept = 0
+    /// Segments that were not computed for this sequence.
     var reused = 0
     /// Seconds that these had cost when they were computed.
     var secondsSaved = 0.0
@@ -34,8 +36,9 @@ struct CodedPrompt {
     /// Tokens that were not computed for this sequence.
     var reusedTokens: Int { chain.tokens(before: reused) }
 
-    /// Notes that the next segment was found, and what it had cost.
+    /// Notes that the next segment was found, and what it had cost; its own after a wait is none that it saves.
     mutating func reuse(seconds: Double) {
+        guard done >= kept else { return }
         reused += 1
         secondsSaved += seconds
     }
@@ -48,6 +51,9 @@ struct CodedPrompt {
         stored = nil
     }
 
+    /// Begins anew with a prompt that is done, for another turn.
+    mutating func suspend() { (done, kept) = (0, done) }
+
     /// The positions of the next segment.
     var next: Range<Int>? { done < chain.count ? chain.positions(done) : nil }
 
@@ -56,4 +62,7 @@ struct CodedPrompt {
 
     /// Keys of what is done.
     var doneKeys: ArraySlice<ChunkKey> { chain.keys[..<done] }
+
+    /// Keys of what had been done before a wait and is not yet again.
+    var awaitedKeys: ArraySlice<ChunkKey> { chain.keys[done..<max(done, kept)] }
 }

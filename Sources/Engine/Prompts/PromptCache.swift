@@ -30,11 +30,16 @@ final class PromptCache {
                 secret: compression.store?.settings.secret))
     }
 
+    /// Bytes of the coded rows in memory.
+    var codedBytes: Int { index.codedBytes }
+
     /// Gives up segments that nobody uses until so many pages are free.
     ///
+    /// - Parameter besideCoded: Whether coded rows in memory are to fit as well.
     /// - Returns: Whether they are.
-    func makeRoom(pages: Int) -> Bool {
-        while pool.freePages < pages {
+    func makeRoom(pages: Int, besideCoded: Bool) -> Bool {
+        func free() -> Int { pool.freePages - (besideCoded ? (codedBytes + pool.pageBytes - 1) / pool.pageBytes : 0) }
+        while free() < pages {
             guard let idle = index.evict() else { return false }
             pool.release(idle)
         }
@@ -50,23 +55,30 @@ final class PromptCache {
     func end(_ sequence: ActiveSequence) {
         guard let coded = sequence.coded else { return }
         index.leave(coded.doneKeys)
+        index.endWait(coded.awaitedKeys)
         coder.recycle(coded.rows)
     }
+
+    /// Takes a sequence that is to wait for another turn off its segments; their coded rows stay in memory.
+    func suspend(_ sequence: ActiveSequence) { index.suspend(sequence.coded?.doneKeys ?? []) }
 
     /// Takes the next segment of a sequence that stands at its beginning, from memory or from the store.
     ///
     /// - Returns: Where it was found; nil where it is to be computed.
     func takeNext(_ sequence: inout ActiveSequence) throws(CompressionError) -> Source? {
-        if takeResident(&sequence) { return .memory }
-        return try takeStored(&sequence) ? .store : nil
+        if takeResident(&sequence) { return .decoded }
+        if try takePacked(&sequence) { return .coded }
+        return try takeStored(&sequence) ? .coded : nil
     }
 
-    /// Where a segment was found.
-    enum Source { case memory, store }
+    /// How a segment was found: its decoded rows in pages, or coded ones, in memory or in the store.
+    enum Source { case decoded, coded }
 
-    /// Whether a sequence's next segment is in the store, or may be.
-    func mayBeStored(_ sequence: ActiveSequence) -> Bool {
-        guard compression.store != nil, let coded = sequence.coded else { return false }
+    /// Whether a sequence's next segment is there in coded form, or may be.
+    func mayBeCoded(_ sequence: ActiveSequence) -> Bool {
+        guard let coded = sequence.coded else { return false }
+        if let key = coded.nextKey, index.packed(key) != nil { return true }
+        guard compression.store != nil else { return false }
         return coded.stored.map { coded.done < $0.count } ?? true
     }
 
@@ -82,9 +94,24 @@ final class PromptCache {
         sequence.pages.replaceSubrange(first..<first + own.count, with: pages)
         coded.encoder = nil
         coded.reuse(seconds: seconds)
-        coded.advance()
+        index.endWait(coded.awaitedKeys.prefix(1))
         sequence.coded = coded
-        sequence.computedTokens = coded.codedTokens
+        sequence.advancePrompt()
+        return true
+    }
+
+    /// Decodes a segment whose coded rows are in memory.
+    private func takePacked(_ sequence: inout ActiveSequence) throws(CompressionError) -> Bool {
+        guard let coded = sequence.coded, let key = coded.nextKey, let (segment, seconds) = index.packed(key) else {
+            return false
+        }
+        let encoder = try encoder(of: coded)
+        try coder.restore(segment, with: encoder, pages: sequence.pages)
+        sequence.coded?.encoder = encoder
+        sequence.coded?.reuse(seconds: seconds)
+        index.unpack(key, pages: holdNextPages(sequence))
+        index.endWait(coded.awaitedKeys.prefix(1))
+        sequence.advancePrompt()
         return true
     }
 
@@ -150,6 +177,7 @@ final class PromptCache {
         else { return }
         // Another sequence may have been as far first: one segment, one entry.
         if takeResident(&sequence) { return }
+        if try takePacked(&sequence) { return }
         let encoder = try encoder(of: coded)
         let segment = try coder.code(rows, count: next.count, with: encoder, pages: sequence.pages)
         sequence.coded?.encoder = encoder
@@ -168,13 +196,17 @@ final class PromptCache {
     private func enter(
         _ key: ChunkKey, _ segment: CompressedSegment, seconds: Double, _ sequence: inout ActiveSequence
     ) {
-        guard let coded = sequence.coded, let next = coded.next else { return }
-        let places = next.lowerBound / KVPool.pageTokens..<next.upperBound / KVPool.pageTokens
-        let pages = Array(sequence.pages[places])
+        guard let coded = sequence.coded else { return }
+        index.insert(key, pages: holdNextPages(sequence), segment: segment, seconds: seconds, depth: coded.done)
+        sequence.advancePrompt()
+    }
+
+    /// Holds the pages of a sequence's next segment for the index.
+    private func holdNextPages(_ sequence: ActiveSequence) -> [PageID] {
+        guard let next = sequence.coded?.next else { return [] }
+        let pages = sequence.pages[next.lowerBound / KVPool.pageTokens..<next.upperBound / KVPool.pageTokens]
         pool.retain(pages)
-        index.insert(key, pages: pages, segment: segment, seconds: seconds, depth: coded.done)
-        sequence.coded?.advance()
-        sequence.computedTokens = next.upperBound
+        return Array(pages)
     }
 
     private func encoder(of coded: CodedPrompt) throws(CompressionError) -> SequenceEncoder {

@@ -29,9 +29,14 @@ struct WorkloadRunner {
         let step: Step
         /// Generated tokens a second for each GiB of memory at the peak.
         let decodeTPSPerGiB: Double
+        /// How often a sequence made room for others and went on later, in this workload and those before.
+        let suspensions: Int
+        /// The most bytes of keys and values in memory, as the engine counts them.
+        let kvPeakBytes: Int
 
         enum CodingKeys: String, CodingKey {
-            case engine, batch, prompt, policy, shared, seconds, step
+            case engine, batch, prompt, policy, shared, seconds, step, suspensions
+            case kvPeakBytes = "kv_peak_bytes"
             case decodeTPSPerGiB = "decode_tps_per_gib"
             case prefillTPS = "prefill_tps"
             case decodeTPS = "decode_tps"
@@ -78,13 +83,14 @@ struct WorkloadRunner {
         let short = try await run(work, newTokens: 1), long = try await run(work, newTokens: newTokens)
         let decoded = Double(work.batch * (newTokens - 1)), seconds = long.seconds - short.seconds
         // Where noise exceeds the decode itself there is no figure to give.
-        let decode = seconds > 0 ? decoded / seconds : 0, peak = peakResidentBytes()
+        let decode = seconds > 0 ? decoded / seconds : 0, peak = peakResidentBytes(), load = engine.load
         return Line(
             batch: work.batch, prompt: work.prompt,
             prefillTPS: rounded(Double(work.batch * work.prompt) / short.seconds), decodeTPS: rounded(decode),
             kvBytesPerToken: kvBytesPerToken, peakRSSBytes: peak, policy: policy, shared: min(shared, work.prompt - 1),
             seconds: [short.seconds, long.seconds],
-            step: long.step, decodeTPSPerGiB: rounded(decode / (Double(peak) / Double(1 << 30))))
+            step: long.step, decodeTPSPerGiB: rounded(decode / (Double(peak) / Double(1 << 30))),
+            suspensions: load.suspensions, kvPeakBytes: load.kvPeakBytes)
     }
 
     /// The mean step between two moments.
