@@ -37,12 +37,14 @@ final class BatchEngine {
         self.tokenizer = tokenizer
         configuration = model.configuration
         pageBytes = KVPool.pageBytes(configuration: configuration, dataType: settings.kvDataType)
-        let pages = settings.kvBytes / pageBytes
+        let bytesInAll = EngineSettings.bytes(ofPage: pageBytes, coded: compression != nil)
+        let pages = settings.kvBytes / bytesInAll
         guard pages > 0, settings.rowsPerStep > 0, settings.maxSequences > 0 else {
             throw GenerationError.invalidOption(
                 "the engine needs at least \(pageBytes) bytes of KV memory, one row a step and one sequence")
         }
         pageCount = pages
+        totals.kvBytes = pages * bytesInAll
         turnTokens = settings.turnTokens
         pool = try KVPool(configuration: configuration, dataType: settings.kvDataType, pageCount: pages)
         forward = try ForwardPass(
@@ -62,7 +64,6 @@ final class BatchEngine {
         var load = totals
         load.running = scheduler.runningCount
         load.times = forward.times
-        load.kvBytes = pageCount * pageBytes
         load.kvUsedBytes = usedBytes
         return load
     }
@@ -148,7 +149,7 @@ final class BatchEngine {
         func letIn() {
             var isIdle = scheduler.runningCount == 0
             scheduler.admit { id, tokens in
-                let computed = reserve(id, tokens: tokens, besideCoded: !isIdle)
+                let computed = reserve(id, tokens: tokens, besidePacked: !isIdle)
                 if computed != nil { isIdle = false }
                 return computed
             }
@@ -158,6 +159,7 @@ final class BatchEngine {
             guard sequences[id]?.canWait == true else { continue }
             suspend(id)
             letIn()
+            prompts?.trimPages()
         }
         // What sequences have laid aside may leave no room for any of them.
         for id in scheduler.waitingIDs.reversed() where scheduler.runningCount == 0 {
@@ -177,14 +179,14 @@ final class BatchEngine {
 
     /// Sets pages aside for a sequence's longest course. Returns how many of its tokens are in them already, or nil.
     ///
-    /// - Parameter besideCoded: Whether coded rows are to fit into memory too: not where nothing else could run at all.
-    private func reserve(_ id: Scheduler.ID, tokens: Int, besideCoded: Bool) -> Int? {
+    /// - Parameter besidePacked: Whether what is kept of those that wait is to fit into memory too: not where nothing else could run at all.
+    private func reserve(_ id: Scheduler.ID, tokens: Int, besidePacked: Bool) -> Int? {
         guard var sequence = sequences[id] else { return nil }
         // Before it is admitted a sequence holds only pages that others have too.
         prompts?.begin(&sequence)
         let missing = KVPool.pages(forTokens: tokens) - sequence.pages.count - sequence.pagesAside.count
         sequences[id] = sequence
-        let hasRoom = prompts?.makeRoom(pages: missing, besideCoded: besideCoded)
+        let hasRoom = prompts?.makeRoom(pages: missing, besidePacked: besidePacked)
         guard hasRoom ?? (pool.freePages >= missing), let own = pool.allocate(missing) else { return nil }
         sequences[id]?.take(own)
         return sequence.computedTokens

@@ -9,7 +9,8 @@ public struct PageID: Hashable, Sendable {
 
 /// Memory for the K and V of all sequences, in pages of ``pageTokens`` tokens across all layers.
 ///
-/// Address space is reserved at once; memory grows as pages are first used, and used pages are handed out again first.
+/// Address space is reserved at once; memory grows as pages are first used, and used pages are handed out again first. What they
+/// take goes back to the system when it is asked for (``discard(downTo:)``).
 /// Pages are counted: sequences that begin alike may hold the same pages, which are free when the last has given them back.
 /// Allocation is thread-safe; who may write a page when is up to its holders.
 public final class KVPool: Sendable {
@@ -27,10 +28,16 @@ public final class KVPool: Sendable {
     private struct State {
         /// Pages that were used and freed, last freed last.
         var free: [PageID] = []
+        /// Free pages whose memory has been given back.
+        var bare: [PageID] = []
         /// Pages from here on were never used.
         var fresh: Int32 = 0
         /// How often each page is held.
         var holders: [Int32]
+
+        /// Pages that may hold memory, in use or not.
+        var backed: Int { Int(fresh) - bare.count }
+        func freePages(of all: Int) -> Int { free.count + bare.count + all - Int(fresh) }
     }
 
     /// Bytes that a page of a model's pool takes.
@@ -60,17 +67,33 @@ public final class KVPool: Sendable {
     public func populate(_ pages: Int) { memory.populate(min(pages, pageCount) * pageBytes) }
 
     /// Pages that are not in use.
-    public var freePages: Int { state.withLock { $0.free.count + pageCount - Int($0.fresh) } }
+    public var freePages: Int { state.withLock { $0.freePages(of: pageCount) } }
+
+    /// Pages that were used and have not been given back to the system.
+    public var backedPages: Int { state.withLock { $0.backed } }
+
+    /// Gives the memory of free pages back to the system until at most so many pages hold any, or all free ones have none.
+    public func discard(downTo most: Int) {
+        state.withLock { state in
+            let count = min(state.free.count, max(0, state.backed - most))
+            for page in state.free.prefix(count) {
+                let start = Int(page.index) * pageBytes
+                memory.discard(start..<start + pageBytes)
+            }
+            state.bare += state.free.prefix(count)
+            state.free.removeFirst(count)
+        }
+    }
 
     /// Takes `count` pages, or none and returns nil if there are fewer. Their contents are undefined.
     public func allocate(_ count: Int) -> [PageID]? {
         precondition(count >= 0, "a negative number of pages")
         return state.withLock { state in
-            guard count <= state.free.count + pageCount - Int(state.fresh) else { return nil }
+            guard count <= state.freePages(of: pageCount) else { return nil }
             var pages: [PageID] = []
             pages.reserveCapacity(count)
             while pages.count < count {
-                let page = state.free.popLast() ?? PageID(index: state.fresh)
+                let page = state.free.popLast() ?? state.bare.popLast() ?? PageID(index: state.fresh)
                 if page.index == state.fresh { state.fresh += 1 }
                 state.holders[Int(page.index)] = 1
                 pages.append(page)

@@ -40,6 +40,13 @@ public final class ReservedMemory: @unchecked Sendable {
         madvise(base, min(count, self.count), populateForWriting)
     }
 
+    /// Gives back the physical memory of what lies wholly within `range`: its contents are lost, and it comes again with use.
+    public func discard(_ range: Range<Int>) {
+        let page = 4096, first = (range.lowerBound + page - 1) / page * page,
+            end = min(range.upperBound, count) / page * page
+        if first < end { madvise(base + first, end - first, Int32(MADV_DONTNEED)) }
+    }
+
     deinit { munmap(mapping, mappedBytes) }
 
     /// The memory as `count` floats.

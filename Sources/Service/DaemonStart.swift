@@ -45,7 +45,7 @@ extension Daemon {
         return Daemon(
             queue: queue, worker: worker, engine: engine, fingerprint: fingerprint,
             sparse: settings.engine.sparse, preparer: preparer,
-            kvTokens: settings.engine.kvTokens(for: loaded.model.configuration) * settings.worker.overcommit,
+            kvTokens: settings.kvTokens(for: loaded.model.configuration) * settings.worker.overcommit,
             settings: settings.worker, mode: mode,
             telemetry: telemetry, logger: logger)
     }

@@ -26,9 +26,10 @@ struct KVBudget: Sendable {
     func inputBytes(beside held: Int) -> Int { max(0, capacity - held) * Self.bytesPerToken }
 }
 
-extension EngineSettings {
+extension Settings {
     /// Tokens of a model whose keys and values fit.
     func kvTokens(for configuration: ModelConfiguration) -> Int {
-        kvBytes / KVPool.pageBytes(configuration: configuration, dataType: kvDataType) * KVPool.pageTokens
+        let page = KVPool.pageBytes(configuration: configuration, dataType: engine.kvDataType)
+        return engine.kvBytes / EngineSettings.bytes(ofPage: page, coded: kvPolicy == .deltakv) * KVPool.pageTokens
     }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Engine
 import Foundation
 import Inference
 import ModelFiles
@@ -54,8 +55,9 @@ public struct SizingPlan: Sendable, Encodable {
         kvType = "\(settings.engine.kvDataType)"
         weightBytes = LanguageModel.nativeBytes(file)
         let pageBytes = KVPool.pageBytes(configuration: configuration, dataType: settings.engine.kvDataType)
-        kvBytesPerToken = pageBytes / KVPool.pageTokens
-        kvBytes = KVPool.pages(forTokens: context) * pageBytes * sequences
+        let bytesInAll = EngineSettings.bytes(ofPage: pageBytes, coded: settings.kvPolicy == .deltakv)
+        kvBytesPerToken = bytesInAll / KVPool.pageTokens
+        kvBytes = KVPool.pages(forTokens: context) * bytesInAll * sequences
         otherBytes = Self.otherBytes(configuration, rows: settings.engine.rowsPerStep)
         memoryBytes = weightBytes + kvBytes + otherBytes
         availableBytes = MachineFit.availableMemory()

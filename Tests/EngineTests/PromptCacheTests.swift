@@ -202,7 +202,7 @@ struct CodedModel {
     /// Room for one long prompt only: what others left behind makes way, also while sequences wait.
     @Test func segmentsMakeWayForRunningSequences() async throws {
         let tokens = coded.request("", repeats: 60).prompt.count + 128
-        let engine = try coded.engine(nil, EngineSettings(kvBytes: tokens * 12_600)), coded = coded
+        let engine = try coded.engine(nil, EngineSettings(kvBytes: tokens * 14_000)), coded = coded
         defer { engine.stop() }
         let texts = try await withThrowingTaskGroup(of: (Int, [TokenID]).self) { group in
             for index in 0..<4 {

@@ -29,6 +29,8 @@ struct PrefixIndex {
     private var time: UInt64 = 0
     /// Bytes of the coded rows of all segments.
     private(set) var codedBytes = 0
+    /// Of these, of segments whose decoded rows are not in the pages.
+    private(set) var packedBytes = 0
 
     /// The coded rows of a segment.
     func segment(_ key: ChunkKey) -> CompressedSegment? { entries[key]?.segment }
@@ -59,6 +61,7 @@ struct PrefixIndex {
         precondition(entries[key]?.users == 0 && entries[key]?.pages == nil, "the segment is not packed")
         entries[key]?.pages = pages
         entries[key]?.users = 1
+        packedBytes -= entries[key]?.segment.byteCount ?? 0
     }
 
     /// Takes a user off each of some segments.
@@ -81,6 +84,7 @@ struct PrefixIndex {
         for key in keys {
             entries[key]?.waiting -= 1
             guard let entry = entries[key], entry.waiting == 0, entry.pages == nil else { continue }
+            packedBytes -= entry.segment.byteCount
             remove(key)
         }
     }
@@ -95,7 +99,12 @@ struct PrefixIndex {
             ($0.value.waiting, $0.value.left, $1.value.depth) < ($1.value.waiting, $1.value.left, $0.value.depth)
         }
         guard let (key, entry) = oldest else { return nil }
-        if entry.waiting == 0 { remove(key) } else { entries[key]?.pages = nil }
+        if entry.waiting == 0 {
+            remove(key)
+        } else {
+            entries[key]?.pages = nil
+            packedBytes += entry.segment.byteCount
+        }
         return entry.pages
     }
 

@@ -35,16 +35,24 @@ final class PromptCache {
 
     /// Gives up segments that nobody uses until so many pages are free.
     ///
-    /// - Parameter besideCoded: Whether coded rows in memory are to fit as well.
+    /// - Parameter besidePacked: Whether the coded rows of those that wait are to fit into the same memory.
     /// - Returns: Whether they are.
-    func makeRoom(pages: Int, besideCoded: Bool) -> Bool {
-        func free() -> Int { pool.freePages - (besideCoded ? (codedBytes + pool.pageBytes - 1) / pool.pageBytes : 0) }
-        while free() < pages {
+    func makeRoom(pages: Int, besidePacked: Bool) -> Bool {
+        while pool.freePages - (besidePacked ? packedPages : 0) < pages {
             guard let idle = index.evict() else { return false }
             pool.release(idle)
         }
         return true
     }
+
+    /// Pages that could be had for the memory of packed segments.
+    private var packedPages: Int {
+        let cost = EngineSettings.bytes(ofPage: pool.pageBytes, coded: true)
+        return (index.packedBytes + cost - 1) / cost
+    }
+
+    /// Gives memory of free pages back to the system in the measure in which segments are packed.
+    func trimPages() { pool.discard(downTo: pool.pageCount - packedPages) }
 
     /// Begins a sequence with the segments of it that are in memory: their pages are its first.
     func begin(_ sequence: inout ActiveSequence) {
