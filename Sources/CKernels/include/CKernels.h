@@ -223,6 +223,9 @@ size_t dkv_attention_scratch(size_t head_dimension, size_t sparse_context);
 void dkv_attention_task(void *context, size_t index, size_t worker);
 void dkv_attention_fold_task(void *context, size_t index, size_t worker);
 
+/// Gives memory that the allocator holds and nobody uses back to the system, where the allocator can.
+void dkv_trim_heap(void);
+
 #include "gather.h"
 #include "kv_int8.h"
 #include "limits.h"

@@ -3,6 +3,7 @@
 import CacheStore
 import Compression
 import Inference
+import Kernels
 
 /// Codes the segments of prompts, and takes those that are in memory or in the store in place of computing them.
 final class PromptCache {
@@ -11,6 +12,8 @@ final class PromptCache {
     private let coder: SegmentCoder
     private let capture: RowCapture
     private var index = PrefixIndex()
+    /// Bytes of coded rows that the allocator may still hold.
+    private var mostCodedBytes = 0
 
     /// A cache for the prompts that `forward` computes in pages of `pool`.
     init(_ compression: PromptCompression, pool: KVPool, forward: ForwardPass) throws {
@@ -42,7 +45,16 @@ final class PromptCache {
             guard let idle = index.evict() else { return false }
             pool.release(idle)
         }
+        trimCoded()
         return true
+    }
+
+    /// Gives memory of coded rows that are gone back to the system, which the allocator would keep, a larger part at a time.
+    private func trimCoded() {
+        mostCodedBytes = max(mostCodedBytes, codedBytes)
+        guard mostCodedBytes - codedBytes >= 64 << 20 else { return }
+        Heap.trim()
+        mostCodedBytes = codedBytes
     }
 
     /// Pages that could be had for the memory of packed segments.
