@@ -41,7 +41,7 @@ final class BatchEngine {
         let pages = settings.kvBytes / bytesInAll
         guard pages > 0, settings.rowsPerStep > 0, settings.maxSequences > 0 else {
             throw GenerationError.invalidOption(
-                "the engine needs at least \(pageBytes) bytes of KV memory, one row a step and one sequence")
+                "the engine needs at least \(bytesInAll) bytes of KV memory, one row a step and one sequence")
         }
         pageCount = pages
         totals.kvBytes = pages * bytesInAll

@@ -122,7 +122,7 @@ private struct Pages {
     }
 
     /// A sequence that has had its turn goes to the end of the line and begins anew, with the tokens that it has.
-    @Test func asSequenceGetsInLineAgain() {
+    @Test func aSequenceGetsInLineAgain() {
         var scheduler = Scheduler(limits: limits), pages = Pages(10)
         scheduler.enqueue(1, givenTokens: 20, capacity: 24)
         scheduler.enqueue(2, givenTokens: 5, capacity: 24)
