@@ -70,7 +70,7 @@ public final class KVPool: Sendable {
     public var freePages: Int { state.withLock { $0.freePages(of: pageCount) } }
 
     /// Pages that were used and have not been given back to the system.
-    public var backedPages: Int { state.withLock { $0.backed } }
+    var backedPages: Int { state.withLock { $0.backed } }
 
     /// Gives the memory of free pages back to the system until at most so many pages hold any, or all free ones have none.
     public func discard(downTo most: Int) {
