@@ -63,27 +63,29 @@ INLINE void prefetch(const void *at) { __builtin_prefetch(at, 0, 2); }
 
 #include "attention_int8_bands.h"
 #include "attention_int8_rows.h"
+#include "attention_int8_ends.h"
 #include "attention_int8_sparse.h"
 
 // ---- Units ----------------------------------------------------------------------------------------------------------
 
 /// `rows` rows of a unit that has few, from row `first` on.
-INLINE void attend_few(const size_t rows, const bool sparsely, const dkv_attention *a, const dkv_attention_unit *u, size_t first,
+INLINE void attend_few(const size_t rows, const int reach, const dkv_attention *a, const dkv_attention_unit *u, size_t first,
                        float *scratch) {
-    if (sparsely) attend_sparsely(rows, a, u, first, scratch);
+    if (reach == reach_ends) attend_ends(rows, a, u, first, scratch);
+    else if (reach == reach_picked) attend_sparsely(rows, a, u, first, scratch);
     else attend_rows(rows, a, u, first, scratch);
 }
 
 static void attend(const dkv_attention *a, const dkv_attention_unit *u, float *scratch) {
     const size_t rows = u->rows * a->group;
-    const bool sparsely = u->kept > 0 && a->window == 0;
-    if (sparsely || rows <= most_few_rows) {
+    const int reach = reach_of(a, u);
+    if (reach != reach_all || rows <= most_few_rows) {
         for (size_t first = 0; first < rows; first += few_rows) {
             switch (rows - first) {
-                case 1: attend_few(1, sparsely, a, u, first, scratch); break;
-                case 2: attend_few(2, sparsely, a, u, first, scratch); break;
-                case 3: attend_few(3, sparsely, a, u, first, scratch); break;
-                default: attend_few(few_rows, sparsely, a, u, first, scratch); break;
+                case 1: attend_few(1, reach, a, u, first, scratch); break;
+                case 2: attend_few(2, reach, a, u, first, scratch); break;
+                case 3: attend_few(3, reach, a, u, first, scratch); break;
+                default: attend_few(few_rows, reach, a, u, first, scratch); break;
             }
         }
         return;

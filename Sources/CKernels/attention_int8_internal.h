@@ -88,6 +88,20 @@ static inline size_t first_page_of(const dkv_attention *a, size_t chunk, size_t 
     return page > chunk * chunk_pages ? page : chunk * chunk_pages;
 }
 
+/// What a unit's rows attend to: all that they see, the tokens that matter most, or the ends of their context.
+enum { reach_all, reach_picked, reach_ends };
+
+static inline int reach_of(const dkv_attention *a, const dkv_attention_unit *u) {
+    if (u->kept == 0 || a->window != 0) return reach_all;
+    return a->local && a->local[u->kv_head] ? reach_ends : reach_picked;
+}
+
+/// The first of the pages that hold the last `kept` tokens of a unit of one row.
+static inline size_t first_page_of_ends(const dkv_attention_unit *u) {
+    const size_t tokens = u->position + 1;
+    return tokens > u->kept ? (tokens - u->kept) / page_tokens : 0;
+}
+
 /// Floats of a worker's scratch for tiles: a multiple of a cache line, and enough for the bands of a unit over int8 pages, with a
 /// chunk's pages.
 static inline size_t tile_scratch_size(size_t d) {

@@ -145,6 +145,20 @@ static void attend_row(const dkv_attention *a, const dkv_attention_unit *u, size
     for (size_t i = 0; i < d; i++) y[i] = total[i] * inverse_of(sum);
 }
 
+static void attend_ends(const dkv_attention *a, const dkv_attention_unit *u, size_t row) {
+    const size_t d = a->shape.head_dimension, tokens = u->position + 1, start = first_page_of_ends(u);
+    row_state s;
+    load_query(a, u, row, &s);
+    clear(&s);
+    if (start > 0) attend_page(&s, int8_head_of(a, u, 0), d, 0, DKV_SPARSE_FIRST);
+    for (size_t page = start; page * page_tokens < tokens; page++) {
+        const size_t visible = tokens - page * page_tokens;
+        attend_page(&s, int8_head_of(a, u, page), d, 0, visible < page_tokens ? visible : page_tokens);
+    }
+    float *y = result_of(a, u, row);
+    for (size_t i = 0; i < d; i++) y[i] = s.output[i] * inverse_of(s.sum);
+}
+
 static float coarse_exp2(float x) {
     x = x < SPARSE_LEAST_EXPONENT ? SPARSE_LEAST_EXPONENT : x > SPARSE_MOST_EXPONENT ? SPARSE_MOST_EXPONENT : x;
     const int32_t bits = (int32_t)nearbyintf((x + 127.0f) * 0x1p23f);
@@ -223,14 +237,18 @@ static void attend_sparsely(const dkv_attention *a, const dkv_attention_unit *u,
 
 static void attend(const dkv_attention *a, const dkv_attention_unit *u, float *scratch) {
     const size_t rows = u->rows * a->group;
-    if (u->kept > 0 && a->window == 0) {
+    const int reach = reach_of(a, u);
+    if (reach == reach_picked) {
         for (size_t first = 0; first < rows; first += DKV_SPARSE_HEADS) {
             const size_t left = rows - first;
             attend_sparsely(a, u, first, left < DKV_SPARSE_HEADS ? left : DKV_SPARSE_HEADS, scratch);
         }
         return;
     }
-    for (size_t row = 0; row < rows; row++) attend_row(a, u, row);
+    for (size_t row = 0; row < rows; row++) {
+        if (reach == reach_ends) attend_ends(a, u, row);
+        else attend_row(a, u, row);
+    }
 }
 
 static void store(char *head, size_t slot, size_t d, const float *key, const float *value) {

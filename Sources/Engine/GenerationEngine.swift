@@ -34,6 +34,8 @@ public final class GenerationEngine: Sendable {
     private let wake = DispatchSemaphore(value: 0)
     private let pool: KVPool
     private let contextLength: Int
+    /// What generated tokens attend to; nil: everything before them.
+    public let sparse: SparseAttention?
 
     /// Starts an engine on a model.
     ///
@@ -46,6 +48,7 @@ public final class GenerationEngine: Sendable {
         compression: PromptCompression? = nil
     ) throws {
         self.compression = compression
+        sparse = settings.sparse
         // Handed over to the thread below and never touched here again.
         nonisolated(unsafe) let batch = try BatchEngine(
             model: model, tokenizer: tokenizer, threads: threads, settings: settings, compression: compression)

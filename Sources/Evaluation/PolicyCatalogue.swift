@@ -14,15 +14,19 @@ public struct PolicyCatalogue {
     private let threads: ThreadPool
     private let compressor: (String?) throws -> Compressor
     private let paperCompressor: (String?) throws -> PaperCompressor
+    private let localHeads: [[Bool]]
 
     /// A catalogue that loads compressors by file, or the model's own for nil.
+    ///
+    /// - Parameter localHeads: Those of the model, for sparse attention.
     public init(
         threads: ThreadPool, compressor: @escaping (String?) throws -> Compressor,
-        paperCompressor: @escaping (String?) throws -> PaperCompressor
+        paperCompressor: @escaping (String?) throws -> PaperCompressor, localHeads: [[Bool]] = []
     ) {
         self.threads = threads
         self.compressor = compressor
         self.paperCompressor = paperCompressor
+        self.localHeads = localHeads
     }
 
     /// The policy of a name.
@@ -37,7 +41,7 @@ public struct PolicyCatalogue {
         case .snapKV(let budget): return SnapKVPolicy(budget: budget)
         case .quest(let budget): return QuestPolicy(budget: budget)
         case .omniKV(let budget): return OmniKVPolicy(budget: budget)
-        case .sparse(let percent): return SparsePolicy(percent: percent)
+        case .sparse(let percent): return SparsePolicy(percent: percent, local: localHeads)
         case .deltaKV(let form, let file):
             return DeltaKVPolicy(try compressor(file), name: Self.shown(name, file), form: form, threads: threads)
         case .paper(let variant, let file):

@@ -201,6 +201,7 @@ public final class ForwardPass {
         for (index, layer) in model.layers.enumerated().dropFirst(first ?? 0) {
             let x = work.residual.first(rows), qkv = work.queryKeyValue.first(rows)
             if first == nil { trail?.keep(layer: index, x) }
+            tap?.entered(layer: index, residual: x)
             layer.queryKeyValue.apply(
                 normalized: x, weight: layer.attentionNorm, epsilon: c.rmsEpsilon, to: qkv, with: compute,
                 scratch: work.scratch)

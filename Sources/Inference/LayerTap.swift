@@ -8,6 +8,9 @@ public protocol LayerTap: AnyObject {
     /// Whether it looks at or replaces attention. Otherwise the last layer's is computed only for rows whose logits are wanted.
     var seesAttention: Bool { get }
 
+    /// What enters a layer, [rows][hidden].
+    func entered(layer: Int, residual: Matrix)
+
     /// A row is `[queries | keys | values]` as projected, heads one after another, with biases and norms of
     /// heads applied, before rotation; it may be changed.
     func projected(layer: Int, queryKeyValue: Matrix)
@@ -21,4 +24,7 @@ public protocol LayerTap: AnyObject {
 extension LayerTap {
     /// Most do.
     public var seesAttention: Bool { true }
+
+    /// Most do not care.
+    public func entered(layer: Int, residual: Matrix) {}
 }

@@ -38,6 +38,8 @@ public final class AttentionPlan {
     // Rows of a piece; of int8 pages as many as leave pieces for all threads, since they share the work of taking pages apart.
     private var tile: Int
     private let sparse: SparseAttention?
+    // [layers][KV heads], or empty.
+    private let local: [Bool]
     // Floats of a thread.
     private let scratchSize: Int
     // Pieces of contexts that a plan has room for, next to one whole piece per row and KV head.
@@ -55,7 +57,8 @@ public final class AttentionPlan {
     /// A plan for batches of up to `maxRows` rows of `heads` query heads over KV of `layout`.
     ///
     /// - Parameters:
-    ///   - sparse: What the rows of sparse spans attend to, over int8 keys and values and without a window; nil: to everything.
+    ///   - sparse: What the rows of sparse spans attend to, over int8 keys and values and without a window; nil: to everything. Its local heads,
+    ///     if it has any, are those of as many layers as the layout's.
     ///   - contextLength: The most tokens that such a row sees.
     /// - Throws: ``KernelError/outOfMemory(bytes:code:)``.
     public init(
@@ -69,6 +72,11 @@ public final class AttentionPlan {
         precondition(group <= KVLayout.largestGroup, "too many query heads share a KV head")
         tile = Int(DKV_TILE_ROWS) / group
         self.sparse = layout.dataType == .int8 ? sparse : nil
+        let heads = sparse?.local ?? []
+        precondition(
+            heads.isEmpty || heads.count == layout.layers && heads.allSatisfy { $0.count == layout.kvHeads },
+            "local heads of another model")
+        local = Array(heads.joined())
         scratchSize = dkv_attention_scratch(layout.headDimension, self.sparse == nil ? 0 : contextLength)
         splitCapacity = 1024 + 64 * compute.pool.threads
         let unitCapacity = maxRows * layout.kvHeads + splitCapacity
@@ -173,11 +181,15 @@ public final class AttentionPlan {
             y.columns == layout.kvHeads * group * layout.headDimension && queries.columns >= y.columns, "shapes")
         var task = dkv_attention(
             kernels: compute.kernels, int8: compute.int8Kernels, shape: layout.shape, group: group, layer: layer,
-            window: window ?? 0, scale: 1 / Float(layout.headDimension).squareRoot() * 1.442_695_04,
+            window: window ?? 0, local: nil, scale: 1 / Float(layout.headDimension).squareRoot() * 1.442_695_04,
             queries: queries.base,
             ldq: queries.stride, y: y.base,
             ldy: y.stride, units: units, folds: folds, scratch: scratch, scratch_size: scratchSize)
-        compute.pool.run(count: unitCount, context: &task, task: dkv_attention_task)
+        local.withUnsafeBufferPointer { local in
+            // An empty array's address is of no use, and need not be nil.
+            task.local = local.isEmpty ? nil : local.baseAddress.map { $0 + layer * layout.kvHeads }
+            compute.pool.run(count: unitCount, context: &task, task: dkv_attention_task)
+        }
         compute.pool.run(count: foldCount, context: &task, task: dkv_attention_fold_task)
     }
 }

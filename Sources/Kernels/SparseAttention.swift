@@ -7,12 +7,16 @@ public struct SparseAttention: Sendable, Equatable {
     public var share: Double
     /// The fewest tokens; a row that sees up to twice as many attends to all.
     public var least: Int
+    /// Of each layer, whether its KV heads attend to as many of the last tokens instead, whatever their queries say, and to the
+    /// very first ones; empty: none does.
+    public var local: [[Bool]]
 
     /// A part of the tokens.
-    public init(share: Double, least: Int = 512) {
+    public init(share: Double, least: Int = 512, local: [[Bool]] = []) {
         precondition(share > 0 && share <= 1 && least > 0, "no share of tokens")
         self.share = share
         self.least = least
+        self.local = local
     }
 
     /// Tokens that a row which sees `tokens` attends to; nil: all.

@@ -67,16 +67,10 @@ public struct CompressorProvider: Sendable {
         }
     }
 
-    /// Beside the model; where that folder cannot be written, in the fallback directory under the weights' digest.
-    func places(model path: String, digest: String) -> (read: [String], write: String) {
-        let beside = CompressorFile.path(forModel: path), folder = (beside as NSString).deletingLastPathComponent
-        let other = "\(fallbackDirectory)/\(digest.prefix(16)).deltakv"
-        let isWritable = FileManager.default.isWritableFile(atPath: folder.isEmpty ? "." : folder)
-        if !isWritable {
-            // Where this fails, taking the lock says why.
-            try? FileManager.default.createDirectory(atPath: fallbackDirectory, withIntermediateDirectories: true)
-        }
-        return ([beside, other], isWritable ? beside : other)
+    /// Where a model's compressor lies.
+    func places(model path: String, digest: String) -> ModelCompanion {
+        ModelCompanion(
+            beside: CompressorFile.path(forModel: path), digest: digest, fallbackDirectory: fallbackDirectory)
     }
 
     private func existing(in places: [String], _ digest: String, isFirstLook: Bool) -> Compressor? {

@@ -44,7 +44,7 @@ extension Daemon {
             version: Version.current)
         return Daemon(
             queue: queue, worker: worker, engine: engine, fingerprint: fingerprint,
-            sparse: settings.engine.sparse, preparer: preparer,
+            sparse: engine.sparse, preparer: preparer,
             kvTokens: settings.kvTokens(for: loaded.model.configuration) * settings.worker.overcommit,
             settings: settings.worker, mode: mode,
             telemetry: telemetry, logger: logger)

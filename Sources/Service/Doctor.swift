@@ -57,7 +57,8 @@ public struct Doctor: Sendable {
             file \(settings.file ?? "none"), model \(settings.model), weights \(settings.weights), threads \(settings.threads), \
             generation_config \(settings.takesAdvice ? "auto" : "none"), \
             kv.memory \(formatByteCount(engine.kvBytes)), kv.type \(engine.kvDataType), \
-            kv.policy \(settings.kvPolicy), decode.share \(engine.sparse?.share ?? 1), engine.max_sequences \(engine.maxSequences), engine.rows_per_step \(engine.rowsPerStep), \
+            kv.policy \(settings.kvPolicy), decode.share \(engine.sparse?.share ?? 1), \
+            decode.local_heads \(settings.usesLocalHeads ? "auto" : "none"), engine.max_sequences \(engine.maxSequences), engine.rows_per_step \(engine.rowsPerStep), \
             engine.turn_tokens \(engine.turnTokens), worker.max_jobs \(worker.maxJobs), worker.overcommit \(worker.overcommit), worker.lease \(worker.lease), worker.poll \(worker.poll), \
             worker.grace \(worker.grace), \
             worker.retention \(worker.retention.map { "\($0)" } ?? "for ever"), cache.directory \(settings.cache.directory), \

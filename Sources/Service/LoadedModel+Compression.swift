@@ -58,7 +58,7 @@ extension LoadedModel {
     }
 
     /// Starts the engine that the settings ask for; with `kv.policy` deltakv on the model's compressor, which is made if there
-    /// is none.
+    /// is none. What is not yet known of the model's heads is measured.
     ///
     /// - Parameters:
     ///   - path: The model's file.
@@ -70,6 +70,8 @@ extension LoadedModel {
         logger: Logger,
         documents: () async throws -> [String] = { [] }
     ) async throws -> GenerationEngine {
+        var settings = settings
+        settings.engine.sparse = try attention(settings, path: path, installation: installation, logger: logger)
         guard settings.kvPolicy == .deltakv else { return try engine(settings.engine) }
         let provider = CompressorProvider(sample: installation.calibrationSample, logger: logger)
         let compressor = try await provider.compressor(for: self, path: path, documents: documents)

@@ -16,6 +16,8 @@ public struct Settings: Sendable {
     public var engine: EngineSettings
     /// How keys and values of long contexts are kept.
     public var kvPolicy: KVPolicy
+    /// Whether heads of the model that look at little else see the ends of their context only, in generated tokens.
+    public var usesLocalHeads: Bool
     /// Threads that compute; 0 means as many as the machine or its cgroup gives.
     public var threads: Int
     /// How this daemon takes jobs.

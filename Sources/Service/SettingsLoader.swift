@@ -24,6 +24,7 @@ extension Settings {
         case kvType = "kv.type"
         case kvPolicy = "kv.policy"
         case decodeShare = "decode.share"
+        case decodeLocalHeads = "decode.local_heads"
         case workerMaxJobs = "worker.max_jobs"
         case workerOvercommit = "worker.overcommit"
         case workerLease = "worker.lease"
@@ -57,7 +58,7 @@ extension Settings {
         let settings = Settings(
             model: try await reader.text(.model, default: ModelStore.defaultModel.name),
             weights: try await reader.weightForm(.weights),
-            takesAdvice: try await reader.takesAdvice(.generationConfig),
+            takesAdvice: try await reader.choice(.generationConfig),
             engine: EngineSettings(
                 maxSequences: try await reader.int(.engineMaxSequences, default: defaults.maxSequences, in: 1...4096),
                 rowsPerStep: try await reader.int(.engineRowsPerStep, default: defaults.rowsPerStep, in: 1...65536),
@@ -66,6 +67,7 @@ extension Settings {
                 sparse: try await reader.attention(.decodeShare, default: defaults.sparse),
                 turnTokens: try await reader.int(.engineTurnTokens, default: defaults.turnTokens, in: 1...1_000_000)),
             kvPolicy: try await reader.policy(.kvPolicy),
+            usesLocalHeads: try await reader.choice(.decodeLocalHeads),
             threads: try await reader.int(.threads, default: 0, in: 0...1024),
             worker: WorkerSettings(
                 maxJobs: try await reader.int(.workerMaxJobs, default: 64, in: 1...100_000),
@@ -205,7 +207,8 @@ private struct SettingsReader {
         try await value(key, default: .native, expected: "native or float32") { WeightForm(rawValue: $0) }
     }
 
-    func takesAdvice(_ key: Settings.Key) async throws -> Bool {
+    /// Whether something that is found out by itself counts.
+    func choice(_ key: Settings.Key) async throws -> Bool {
         try await value(key, default: true, expected: "auto or none") { ["auto": true, "none": false][$0] }
     }
 

@@ -48,7 +48,7 @@ import Testing
         ("DELTAKV_ENGINE_TURN_TOKENS", "-1", "engine.turn_tokens"),
         ("DELTAKV_KV_MEMORY", "12 parsecs", "kv.memory"), ("DELTAKV_KV_TYPE", "f8", "kv.type"),
         ("DELTAKV_DECODE_SHARE", "0", "decode.share"), ("DELTAKV_DECODE_SHARE", "1.5", "decode.share"),
-        ("DELTAKV_DECODE_SHARE", "nan", "decode.share"),
+        ("DELTAKV_DECODE_SHARE", "nan", "decode.share"), ("DELTAKV_DECODE_LOCAL_HEADS", "some", "decode.local_heads"),
         ("DELTAKV_KV_POLICY", "half", "kv.policy"), ("DELTAKV_CACHE_DIRECTORY", "here", "cache.directory"),
         ("DELTAKV_CACHE_BUDGET", "1", "cache.budget"), ("DELTAKV_CACHE_TTL", "later", "cache.ttl"),
         ("DELTAKV_CACHE_FREE_FLOOR", "some", "cache.free_floor"),
@@ -68,6 +68,8 @@ import Testing
         let some = try await Settings.load(environment: ["DELTAKV_DECODE_SHARE": "0.3"])
         #expect(some.engine.sparse == SparseAttention(share: 0.3))
         #expect(try await Settings.load(flags: [.decodeShare: "1"], environment: [:]).engine.sparse == nil)
+        #expect(try await Settings.load(environment: [:]).usesLocalHeads)
+        #expect(try await !Settings.load(flags: [.decodeLocalHeads: "none"], environment: [:]).usesLocalHeads)
     }
 
     @Test func turnsAreSet() async throws {

@@ -203,6 +203,7 @@ typedef struct dkv_attention {
     size_t group;            // query heads per KV head
     size_t layer;
     size_t window;           // tokens that a row sees, itself among them; 0: all before it
+    const bool *local;       // [KV heads]: units with `kept` attend to the ends of their context; NULL: none does
     float scale;             // of scores, times log2 e: weights are powers of 2
     const float *queries;    // rotated, [rows][heads · d …]
     size_t ldq;

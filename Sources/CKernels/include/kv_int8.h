@@ -37,6 +37,8 @@
 //                DKV_SPARSE_FARTHEST
 // The picked tokens then stand for a context of their own: pages of DKV_PAGE_TOKENS of them in ascending order, one chunk. A key
 // or query that is no number gives no numbers.
+//
+// Heads that are local attend to the first DKV_SPARSE_FIRST tokens and to the pages that hold the last `kept` instead, in one chunk.
 #ifndef DELTAKV_KV_INT8_H
 #define DELTAKV_KV_INT8_H
 

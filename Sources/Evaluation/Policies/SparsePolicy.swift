@@ -7,10 +7,10 @@ public struct SparsePolicy: CachePolicy {
     public let name: String
     private let sparse: SparseAttention
 
-    /// Attention to a share of the tokens, in percent.
-    public init(percent: Int) {
+    /// Attention to a share of the tokens, in percent, but for local heads, [layer][KV head].
+    public init(percent: Int, local: [[Bool]]) {
         name = "sparse-\(percent)%"
-        sparse = SparseAttention(share: Double(percent) / 100)
+        sparse = SparseAttention(share: Double(percent) / 100, local: local)
     }
 
     /// Changes no row: pages round them.

@@ -91,11 +91,13 @@ struct EvalCommand: AsyncParsableCommand {
         if let perplexity { return try await printPerplexity(texts, tokens: perplexity) }
         let records = try longbench.flatMap(Self.records)
         // With int8 products a cache that differs in its last bits already gives a divergence of 0.003.
-        let loaded = try await settings.load(more: [.weights: settings.weights ?? "float32"]).loadModel()
-        let compressors = ModelCompressors(path: try ModelStore().path(of: try await settings.load().model))
+        let inForce = try await settings.load(more: [.weights: settings.weights ?? "float32"])
+        let loaded = try inForce.loadModel()
+        let compressors = ModelCompressors(path: try ModelStore().path(of: inForce.model))
         let catalogue = PolicyCatalogue(
             threads: loaded.threads, compressor: { try compressors.transform($0 ?? compressor) },
-            paperCompressor: { try compressors.paper($0, loaded.model.configuration) })
+            paperCompressor: { try compressors.paper($0, loaded.model.configuration) },
+            localHeads: try inForce.attention(of: loaded)?.local ?? [])
         let names = policy?.values ?? PolicyCatalogue.defaultNames + compressors.policies(named: compressor)
         let policies = try names.map { try catalogue.policy(named: $0) }
         let evaluation = try Evaluation(
@@ -129,6 +131,7 @@ extension EvalCommand {
         let compressor =
             try isCoded
             ? ModelCompressors(path: ModelStore().path(of: settings.model)).transform(compressor) : nil
+        let attention = sparse ? try settings.attention(of: loaded) : nil
         var all = Perplexity()
         func show(_ name: String, _ figure: Perplexity) throws {
             let line = Line(text: name, tokens: figure.tokens, perplexity: figure.value)
@@ -140,7 +143,7 @@ extension EvalCommand {
             let figure = try Perplexity(
                 of: loaded.tokenizer.encode(text).prefix(tokens), name: name, model: loaded.model,
                 dataType: settings.engine.kvDataType, compressor: compressor,
-                sparse: sparse ? settings.engine.sparse : nil, threads: loaded.threads)
+                sparse: attention, threads: loaded.threads)
             try show(name, figure)
             all.merge(figure)
         }

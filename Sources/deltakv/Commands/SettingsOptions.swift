@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import Engine
+import Kernels
 import Logging
 import Service
 
@@ -38,6 +39,12 @@ struct SettingsOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
+            "Whether heads that look at little else see the ends of their context only when tokens are generated: auto or none.",
+            valueName: "auto|none"))
+    var localHeads: String?
+
+    @Option(
+        help: ArgumentHelp(
             "Whether the advice of the model's makers for sampling counts where nothing else is said: auto or none.",
             valueName: "auto|none"))
     var generationConfig: String?
@@ -46,7 +53,7 @@ struct SettingsOptions: ParsableArguments {
     func load(more: [Settings.Key: String?] = [:]) async throws -> Settings {
         var flags: [Settings.Key: String?] = [
             .model: model, .weights: weights, .threads: threads, .kvMemory: kvMemory, .kvType: kvType,
-            .decodeShare: decodeShare, .generationConfig: generationConfig,
+            .decodeShare: decodeShare, .decodeLocalHeads: localHeads, .generationConfig: generationConfig,
         ]
         flags.merge(more) { _, new in new }
         return try await Settings.load(flags: flags.compactMapValues { $0 }, file: config)
@@ -67,10 +74,21 @@ extension Settings {
     ///
     /// - Parameter cache: What it does with the cache directory.
     func startEngine(_ loaded: LoadedModel, cache: CacheAccess) async throws -> GenerationEngine {
+        try await loaded.engine(
+            self, path: ModelStore().path(of: model), installation: Installation(), cache: cache, logger: Self.logger)
+    }
+
+    /// What generated tokens attend to; says so if the model's heads have to be measured first.
+    func attention(of loaded: LoadedModel) throws -> SparseAttention? {
+        try loaded.attention(
+            self, path: ModelStore().path(of: model), installation: Installation(), logger: Self.logger)
+    }
+
+    /// For what takes its time.
+    private static var logger: Logger {
         var logger = Logger(label: "deltakv") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = .notice
-        return try await loaded.engine(
-            self, path: ModelStore().path(of: model), installation: Installation(), cache: cache, logger: logger)
+        return logger
     }
 
     /// Loads the model that the settings name.

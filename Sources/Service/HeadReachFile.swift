@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Inference
+import ModelFiles
+
+/// What was measured of a model's heads, as JSON: `{"version": 1, "model": SHA-256 of the model's file, "costs": [layer][KV head]}`.
+struct HeadReachFile: Codable {
+    static let currentVersion = 1
+
+    let version: Int
+    let model: String
+    let costs: [[Float]]
+
+    /// Where it lies for a model file, if it lies beside it.
+    static func path(forModel path: String) -> String {
+        (path.hasSuffix(".gguf") ? String(path.dropLast(5)) : path) + ".heads"
+    }
+
+    init(_ reach: HeadReach, model digest: String) {
+        version = Self.currentVersion
+        model = digest
+        costs = reach.costs
+    }
+
+    /// Reads a file.
+    ///
+    /// - Returns: What it says; nil where there is no such file, where it is damaged, or of another model or version: it is quickly made again.
+    static func read(_ path: String, model digest: String, _ configuration: ModelConfiguration) -> HeadReach? {
+        guard let data = FileManager.default.contents(atPath: path),
+            let file = try? JSONDecoder().decode(Self.self, from: data), file.version == currentVersion,
+            file.model == digest, file.costs.count == configuration.layers,
+            file.costs.allSatisfy({ $0.count == configuration.kvHeads })
+        else { return nil }
+        return HeadReach(costs: file.costs)
+    }
+
+    /// Writes the file, whole or not at all.
+    func write(to path: String) throws {
+        try JSONEncoder().encode(self).withUnsafeBytes { try DurableFile.write($0, to: path) }
+    }
+}
