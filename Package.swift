@@ -183,7 +183,8 @@ let package = Package(
         .testTarget(
             name: "ServiceTests",
             dependencies: [
-                "CacheSamples", "CacheStore", "Compression", "Database", "Engine", "JobQueue", "ModelFiles",
+                "CacheSamples", "CacheStore", "Compression", "Database", "Engine", "Inference", "JobQueue",
+                "ModelFiles",
                 "Monitoring", "PostgreSQL", "Service", "TestSupport", "Tokenization",
                 .product(name: "Logging", package: "swift-log"),
             ], exclude: ["Golden"]),
