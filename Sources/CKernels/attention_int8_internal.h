@@ -96,10 +96,10 @@ static inline int reach_of(const dkv_attention *a, const dkv_attention_unit *u) 
     return a->local && a->local[u->kv_head] ? reach_ends : reach_picked;
 }
 
-/// The first of the pages that hold the last `kept` tokens of a unit of one row.
+/// The first of the pages that hold the last tokens that local heads see, for a unit of one row.
 static inline size_t first_page_of_ends(const dkv_attention_unit *u) {
     const size_t tokens = u->position + 1;
-    return tokens > u->kept ? (tokens - u->kept) / page_tokens : 0;
+    return tokens > DKV_LOCAL_LAST ? (tokens - DKV_LOCAL_LAST) / page_tokens : 0;
 }
 
 /// Floats of a worker's scratch for tiles: a multiple of a cache line, and enough for the bands of a unit over int8 pages, with a

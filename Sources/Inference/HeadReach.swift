@@ -20,7 +20,7 @@ public struct HeadReach: Sendable, Equatable {
 
     fileprivate static let part = 1024
     // Tokens that local heads see; every how many rows are looked at; tokens of the pieces in which the text comes again.
-    fileprivate static let first = 8, last = 512, every = 32, run = 16
+    fileprivate static let first = SparseAttention.firstTokens, last = SparseAttention.localTokens, every = 32, run = 16
     // Rows in which a text comes again are rare in prose, but heads that find it again cost most there.
     private static let weightOfRepeated: Float = 0.1
 

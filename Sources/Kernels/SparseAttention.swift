@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import CKernels
 
 /// How many of the tokens that it sees a row attends to, where it attends to a part of them: those that its query and a coarse
 /// form of the keys, which is read for all tokens, say matter most (`kv_int8.h`).
@@ -7,9 +8,12 @@ public struct SparseAttention: Sendable, Equatable {
     public var share: Double
     /// The fewest tokens; a row that sees up to twice as many attends to all.
     public var least: Int
-    /// Of each layer, whether its KV heads attend to as many of the last tokens instead, whatever their queries say, and to the
-    /// very first ones; empty: none does.
+    /// Of each layer, whether its KV heads attend to the last ``localTokens`` instead, whatever their queries say, and to the very
+    /// first ones; empty: none does.
     public var local: [[Bool]]
+
+    /// Tokens at the end and at the beginning of a context that local heads see.
+    public static let localTokens = Int(DKV_LOCAL_LAST), firstTokens = Int(DKV_SPARSE_FIRST)
 
     /// A part of the tokens.
     public init(share: Double, least: Int = 512, local: [[Bool]] = []) {

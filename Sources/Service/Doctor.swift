@@ -43,7 +43,7 @@ public struct Doctor: Sendable {
 
     /// Looks at everything, in the order in which a newcomer would set it up.
     public func examine() async -> [Finding] {
-        [settingsInForce, processor, blas, memory, installation, model, compressor, cache] + addresses
+        [settingsInForce, processor, blas, memory, installation, model, heads, compressor, cache] + addresses
             + (await database())
     }
 
@@ -130,46 +130,6 @@ public struct Doctor: Sendable {
                 "\(installation.directory), templates: \(templates.names.joined(separator: ", "))")
         } catch {
             return Finding("program files", .bad, "\(error)", advice: "set DELTAKV_SHARE, or correct the template")
-        }
-    }
-
-    private var model: Finding {
-        do {
-            let description = try ModelDescription(path: ModelStore().path(of: settings.model))
-            let text = "\(description.name), \(formatByteCount(description.bytes)), \(description.path)"
-            let problems = description.unsupported + [description.chatProblem].compactMap(\.self)
-            if !problems.isEmpty {
-                let reason = problems.joined(separator: "; ")
-                return Finding("model", .bad, "\(text): \(reason)", advice: "choose another with --model")
-            }
-            return Finding("model", .good, text)
-        } catch {
-            return Finding("model", .bad, "\(error)", advice: "run 'deltakv model fetch', or name one with --model")
-        }
-    }
-
-    /// What `kv.policy` deltakv codes prompts with, without making it.
-    private var compressor: Finding {
-        guard settings.kvPolicy == .deltakv else {
-            return Finding("compressor", .good, "none needed: kv.policy is full")
-        }
-        do {
-            let path = try ModelStore().path(of: settings.model), digest = try ModelFile(path: path).digest()
-            let provider = CompressorProvider(
-                sample: try Installation().calibrationSample, logger: Logger(label: "deltakv.doctor"))
-            let places = provider.places(model: path, digest: digest).read
-            guard let file = places.first(where: FileManager.default.fileExists(atPath:)) else {
-                return Finding(
-                    "compressor", .good, "none yet, the first daemon makes one: \(places.joined(separator: " or "))")
-            }
-            _ = try CompressorFile.load(path: file, forModelDigest: digest)
-            return Finding("compressor", .good, "\(file), made for this model")
-        } catch let error as CompressionError {
-            return Finding(
-                "compressor", .warning, "\(error)",
-                advice: "the next daemon that starts makes a new one, or 'deltakv calibrate'")
-        } catch {
-            return Finding("compressor", .bad, "not looked at: \(error)", advice: "see to the model first")
         }
     }
 }

@@ -12,25 +12,30 @@ struct HeadReachFile: Codable {
     let model: String
     let costs: [[Float]]
 
-    /// Where it lies for a model file, if it lies beside it.
-    static func path(forModel path: String) -> String {
-        (path.hasSuffix(".gguf") ? String(path.dropLast(5)) : path) + ".heads"
-    }
-
     init(_ reach: HeadReach, model digest: String) {
         version = Self.currentVersion
         model = digest
         costs = reach.costs
     }
 
+    /// Where it may lie for a model file, and where a new one is written.
+    ///
+    /// - Parameter fallbackDirectory: Where it lies if the model's own folder cannot be written.
+    static func places(
+        model path: String, digest: String, fallbackDirectory: String = ModelStore().directory
+    ) -> ModelCompanion {
+        let beside = (path.hasSuffix(".gguf") ? String(path.dropLast(5)) : path) + ".heads"
+        return ModelCompanion(beside: beside, digest: digest, fallbackDirectory: fallbackDirectory)
+    }
+
     /// Reads a file.
     ///
-    /// - Returns: What it says; nil where there is no such file, where it is damaged, or of another model or version: it is quickly made again.
-    static func read(_ path: String, model digest: String, _ configuration: ModelConfiguration) -> HeadReach? {
+    /// - Returns: What it says; nil where there is no such file, where it is damaged, or of another model or version: it is quickly
+    ///   made again.
+    static func read(_ path: String, model digest: String) -> HeadReach? {
         guard let data = FileManager.default.contents(atPath: path),
             let file = try? JSONDecoder().decode(Self.self, from: data), file.version == currentVersion,
-            file.model == digest, file.costs.count == configuration.layers,
-            file.costs.allSatisfy({ $0.count == configuration.kvHeads })
+            file.model == digest
         else { return nil }
         return HeadReach(costs: file.costs)
     }

@@ -10,23 +10,24 @@ extension LoadedModel {
     /// What generated tokens attend to under settings: their share of tokens, and the heads of this model that see the ends of their
     /// context only. Which these are is measured once, in seconds, and kept in a file.
     ///
-    /// - Parameters:
-    ///   - path: The model's file.
-    ///   - fallbackDirectory: Where the file lies if the model's own folder cannot be written.
+    /// - Parameter path: The model's file.
     /// - Throws: The model's error.
     public func attention(
-        _ settings: Settings, path: String, installation: Installation,
-        fallbackDirectory: String = ModelStore().directory, logger: Logger
+        _ settings: Settings, path: String, installation: Installation, logger: Logger
     ) throws -> SparseAttention? {
         guard var sparse = settings.engine.sparse, settings.usesLocalHeads, settings.engine.kvDataType == .int8,
             model.configuration.contextLength >= HeadReach.leastContext
         else { return settings.engine.sparse }
         let digest = try ModelFile(path: path).digest()
-        let file = ModelCompanion(
-            beside: HeadReachFile.path(forModel: path), digest: digest, fallbackDirectory: fallbackDirectory)
-        let found = file.read.lazy.compactMap { HeadReachFile.read($0, model: digest, model.configuration) }.first
+        let file = HeadReachFile.places(model: path, digest: digest)
+        let found = file.read.lazy.compactMap { HeadReachFile.read($0, model: digest) }.first(where: isOfThisShape)
         sparse.local = try (found ?? measured(digest, file, installation, logger))?.local() ?? []
         return sparse
+    }
+
+    private func isOfThisShape(_ reach: HeadReach) -> Bool {
+        let c = model.configuration
+        return reach.costs.count == c.layers && reach.costs.allSatisfy { $0.count == c.kvHeads }
     }
 
     /// Measures how far heads look; nil where the sample is too little text.

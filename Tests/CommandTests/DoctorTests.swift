@@ -26,7 +26,9 @@ import Testing
         try await withQueue { program, client in
             let (status, findings) = try await findings(program)
             #expect(status == 0)
-            for subject in ["PostgreSQL", "connections", "clock", "schema", "rights", "queue", "compressor", "cache"] {
+            for subject in [
+                "PostgreSQL", "connections", "clock", "schema", "rights", "queue", "heads", "compressor", "cache",
+            ] {
                 #expect(findings[subject]?.status == "good", "\(subject)")
             }
             #expect(findings["queue"]?.found == "0 jobs wait, 0 run")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import Kernels
 import SeededRandom
 import Testing
 import Tokenization
@@ -12,6 +13,10 @@ import Tokenization
     private static let jobs = ProcessInfo.processInfo.environment["DELTAKV_SOAK_JOBS"].flatMap { Int($0) } ?? 12
     private static let seed = ProcessInfo.processInfo.environment["DELTAKV_SOAK_SEED"].flatMap { UInt64($0) } ?? 1
 
+    /// Every third head sees the ends of its context only.
+    private static let sparse = SparseAttention(
+        share: 0.125, local: (0..<30).map { layer in (0..<3).map { (layer + $0) % 3 == 0 } })
+
     private let coded: CodedModel
 
     init() throws { coded = try CodedModel.shared.get() }
@@ -22,20 +27,21 @@ import Tokenization
         let requests = requests()
         var alone: [[TokenID]] = []
         for request in requests {
-            let engine = try coded.engine()
+            let engine = try coded.engine(nil, EngineSettings(kvBytes: 512 << 20, sparse: Self.sparse))
             alone.append(try await engine.generate(request).tokens)
             engine.stop()
         }
         let directory = NSTemporaryDirectory() + "deltakv-texts-\(UUID().uuidString)"
         defer { try? FileManager.default.removeItem(atPath: directory) }
-        let tight = EngineSettings(maxSequences: 64, rowsPerStep: 512, kvBytes: 80 << 20, turnTokens: 6)
+        let tight = EngineSettings(
+            maxSequences: 64, rowsPerStep: 512, kvBytes: 80 << 20, sparse: Self.sparse, turnTokens: 6)
         let batch = try coded.engine(coded.store(directory), tight)
         #expect(try await texts(of: requests, in: batch) == alone)
         let again = try await generations(of: requests.shuffled(), in: batch)
         #expect(again.reduce(0) { $0 + $1.cachedTokens } > 0)
         #expect(try await texts(of: requests, in: batch) == alone)
         batch.stop()
-        let small = EngineSettings(maxSequences: 5, rowsPerStep: 70, kvBytes: 160 << 20)
+        let small = EngineSettings(maxSequences: 5, rowsPerStep: 70, kvBytes: 160 << 20, sparse: Self.sparse)
         let restored = try coded.engine(coded.store(directory), small)
         let results = try await generations(of: requests, in: restored)
         #expect(results.map(\.tokens) == alone)

@@ -21,6 +21,7 @@ import Testing
         load.outputTokens = tokens
         load.prefillSeconds = Double(tokens) / 4
         load.decodeSeconds = Double(tokens) / 8
+        load.suspensions = tokens / 4
         load.steps = tokens
         load.sequenceSteps = 2 * tokens
         return load
@@ -51,7 +52,8 @@ import Testing
         let text = await telemetry.registry.text()
         for line in [
             "deltakv_prompt_tokens_total 1200", "deltakv_generation_tokens_total 12", "deltakv_prefill_seconds_total 3",
-            "deltakv_engine_sequence_steps_total 24", "deltakv_kv_used_bytes 64", "deltakv_requests_running 2",
+            "deltakv_engine_sequence_steps_total 24", "deltakv_engine_suspensions_total 3", "deltakv_kv_used_bytes 64",
+            "deltakv_requests_running 2",
             "deltakv_build_info{version=\"\(Version.current)\"} 1",
         ] {
             #expect(text.contains("\n\(line)\n"), "\(line)")

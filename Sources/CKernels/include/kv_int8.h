@@ -38,7 +38,7 @@
 // The picked tokens then stand for a context of their own: pages of DKV_PAGE_TOKENS of them in ascending order, one chunk. A key
 // or query that is no number gives no numbers.
 //
-// Heads that are local attend to the first DKV_SPARSE_FIRST tokens and to the pages that hold the last `kept` instead, in one chunk.
+// Heads that are local attend to the first DKV_SPARSE_FIRST tokens and to the pages that hold the last DKV_LOCAL_LAST instead, in one chunk.
 #ifndef DELTAKV_KV_INT8_H
 #define DELTAKV_KV_INT8_H
 
@@ -49,6 +49,8 @@
 /// Tokens at the beginning of a context, and at its end, that a row always attends to.
 #define DKV_SPARSE_FIRST 8
 #define DKV_SPARSE_LAST 128
+/// Tokens at the end of a context that local heads attend to.
+#define DKV_LOCAL_LAST 512
 /// The code of the greatest distance at which a token is attended to: 13 octaves, a weight of 1 in 8,192.
 #define DKV_SPARSE_FARTHEST 104
 

@@ -19,6 +19,8 @@ final class EngineMetrics: Sendable {
         MetricDescription(
             "deltakv_engine_sequence_steps_total",
             "The sum over all steps of the sequences in each; its rate over that of the steps is the mean batch size."),
+        MetricDescription(
+            "deltakv_engine_suspensions_total", "Times that a running sequence made room for others, to go on later."),
         MetricDescription("deltakv_requests_running", "Sequences in the batch."),
         MetricDescription(
             "deltakv_kv_used_bytes",
@@ -54,6 +56,7 @@ final class EngineMetrics: Sendable {
             count("deltakv_decode_seconds_total", load.decodeSeconds - seen.load.decodeSeconds)
             count("deltakv_engine_steps_total", Double(load.steps - seen.load.steps))
             count("deltakv_engine_sequence_steps_total", Double(load.sequenceSteps - seen.load.sequenceSteps))
+            count("deltakv_engine_suspensions_total", Double(load.suspensions - seen.load.suspensions))
             count("process_cpu_seconds_total", process.cpuSeconds - seen.cpuSeconds)
             seen = Seen(load: load, cpuSeconds: process.cpuSeconds)
         }
