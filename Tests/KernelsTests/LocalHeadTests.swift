@@ -11,8 +11,7 @@ import Testing
 
     /// All instruction sets give the same bits, for any number of rows at once and of threads, beside heads that pick tokens.
     @Test(arguments: [
-        (1, 1, 16, 640), (9, 3, 64, 700), (10, 2, 48, 583), (8, 1, 80, 650), (18, 2, 128, 604), (16, 1, 96, 710),
-        (48, 1, 256, 600),
+        (1, 1, 16, 640), (9, 3, 64, 700), (10, 2, 48, 583), (8, 1, 80, 604), (16, 1, 128, 590),
     ])
     func isTheSameEverywhere(_ shape: (Int, Int, Int, Int)) throws {
         let s = Sequence(heads: shape.0, kvHeads: shape.1, dimension: shape.2, tokens: shape.3, seed: 41, scale: 3)
