@@ -14,14 +14,15 @@ public struct PolicyCatalogue {
     private let threads: ThreadPool
     private let compressor: (String?) throws -> Compressor
     private let paperCompressor: (String?) throws -> PaperCompressor
-    private let localHeads: [[Bool]]
+    private let localHeads: () throws -> [[Bool]]
 
     /// A catalogue that loads compressors by file, or the model's own for nil.
     ///
-    /// - Parameter localHeads: Those of the model, for sparse attention.
+    /// - Parameter localHeads: Those of the model, [layer][KV head], asked for by policies of sparse attention.
     public init(
         threads: ThreadPool, compressor: @escaping (String?) throws -> Compressor,
-        paperCompressor: @escaping (String?) throws -> PaperCompressor, localHeads: [[Bool]] = []
+        paperCompressor: @escaping (String?) throws -> PaperCompressor,
+        localHeads: @escaping () throws -> [[Bool]] = { [] }
     ) {
         self.threads = threads
         self.compressor = compressor
@@ -41,7 +42,7 @@ public struct PolicyCatalogue {
         case .snapKV(let budget): return SnapKVPolicy(budget: budget)
         case .quest(let budget): return QuestPolicy(budget: budget)
         case .omniKV(let budget): return OmniKVPolicy(budget: budget)
-        case .sparse(let percent): return SparsePolicy(percent: percent, local: localHeads)
+        case .sparse(let percent): return SparsePolicy(percent: percent, local: try localHeads())
         case .deltaKV(let form, let file):
             return DeltaKVPolicy(try compressor(file), name: Self.shown(name, file), form: form, threads: threads)
         case .paper(let variant, let file):

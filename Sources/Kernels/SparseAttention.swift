@@ -8,7 +8,7 @@ public struct SparseAttention: Sendable, Equatable {
     public var share: Double
     /// The fewest tokens; a row that sees up to twice as many attends to all.
     public var least: Int
-    /// Of each layer, whether its KV heads attend to the last ``localTokens`` instead, whatever their queries say, and to the very
+    /// Of each layer, whether its KV heads attend to the pages with the last ``localTokens`` instead, whatever their queries say, and to the very
     /// first ones; empty: none does.
     public var local: [[Bool]]
 

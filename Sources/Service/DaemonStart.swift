@@ -11,7 +11,8 @@ import PostgreSQL
 extension Daemon {
     /// Puts a daemon together: checks the database, reads the templates, loads the model and signs on.
     ///
-    /// - Parameter starting: Told about the start, which may take a minute when a compressor has to be made.
+    /// - Parameter starting: Told about the start, which may take a minute when a compressor has to be made, and seconds when the
+    ///   model's heads have to be measured.
     /// - Throws: The first error met, which says what to do: the schema is behind, the model is not there, a template
     ///   is not sound.
     public static func start(

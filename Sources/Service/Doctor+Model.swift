@@ -2,6 +2,7 @@
 
 import Compression
 import Foundation
+import Inference
 import Kernels
 import Logging
 import ModelFiles
@@ -49,22 +50,30 @@ extension Doctor {
 
     /// Which of the model's heads see the ends of their context only, without measuring it.
     var heads: Finding {
-        guard let sparse = settings.engine.sparse, settings.usesLocalHeads else {
-            return Finding("heads", .good, "all see the whole context: decode.share or decode.local_heads says so")
+        guard let sparse = settings.engine.sparse, settings.engine.kvDataType == .int8 else {
+            return Finding("heads", .good, "all see the whole context: decode.share or kv.type says so")
+        }
+        let share = (100 * sparse.share).formatted(.number.precision(.fractionLength(0...1)))
+        guard settings.usesLocalHeads else {
+            return Finding("heads", .good, "all pick \(share) % of the tokens: decode.local_heads is none")
         }
         do {
             let path = try ModelStore().path(of: settings.model), digest = try ModelFile(path: path).digest()
             let places = HeadReachFile.places(model: path, digest: digest).read
             guard let reach = places.lazy.compactMap({ HeadReachFile.read($0, model: digest) }).first else {
                 return Finding(
-                    "heads", .good, "not measured yet, the first start does it: \(places.joined(separator: " or "))")
+                    "heads", .good,
+                    """
+                    not measured yet: the first start does it, if the model's context is \(HeadReach.leastContext) tokens or more, \
+                    in \(places.joined(separator: " or "))
+                    """)
             }
             let all = reach.local().joined(), local = all.filter { $0 }.count
             return Finding(
                 "heads", .good,
                 """
                 \(local) of \(all.count) KV heads see the first and last tokens only when tokens are generated, the others \
-                pick \(Int((100 * sparse.share).rounded())) % of them
+                pick \(share) % of them
                 """)
         } catch {
             return Finding("heads", .bad, "not looked at: \(error)", advice: "see to the model first")

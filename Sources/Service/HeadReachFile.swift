@@ -6,6 +6,7 @@ import ModelFiles
 
 /// What was measured of a model's heads, as JSON: `{"version": 1, "model": SHA-256 of the model's file, "costs": [layer][KV head]}`.
 struct HeadReachFile: Codable {
+    /// Another one with every change of what ``HeadReach`` measures.
     static let currentVersion = 1
 
     let version: Int

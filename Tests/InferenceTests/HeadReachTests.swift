@@ -6,10 +6,9 @@ import Testing
 @testable import Inference
 
 @Suite struct HeadReachTests {
-    /// Of the default model: nearly all heads that find again what a text has said before cost much; some heads cost nothing.
-    @Test func headsThatRecallCostMost() throws {
+    /// Of the default model: some heads cost next to nothing, some very much, and it is no matter of threads.
+    @Test func headsDiffer() throws {
         let model = try DefaultModel.get(), c = model.configuration
-        // Any text will do in which tokens do not repeat: what comes again then is only what the measurement repeats.
         let tokens = ids(HeadReach.leastTokens, below: c.vocabulary)
         let reach = try HeadReach(of: model, on: tokens, threads: try ThreadPool(threads: 2))
         #expect(reach.costs.count == c.layers && reach.costs.allSatisfy { $0.count == c.kvHeads })

@@ -11,7 +11,7 @@ import Testing
 
     /// All instruction sets give the same bits, for any number of rows at once and of threads, beside heads that pick tokens.
     @Test(arguments: [
-        (1, 1, 16, 640), (9, 3, 64, 700), (10, 2, 48, 583), (8, 1, 80, 604), (16, 1, 128, 590),
+        (1, 1, 16, 640), (9, 3, 64, 700), (10, 2, 48, 583), (8, 1, 80, 604), (16, 1, 128, 590), (4, 2, 32, 300),
     ])
     func isTheSameEverywhere(_ shape: (Int, Int, Int, Int)) throws {
         let s = Sequence(heads: shape.0, kvHeads: shape.1, dimension: shape.2, tokens: shape.3, seed: 41, scale: 3)
@@ -41,8 +41,8 @@ import Testing
         var ends = Sequence(heads: 4, kvHeads: 2, dimension: 32, tokens: 580, seed: 42)
         ends.rows = Array(s.rows[..<8] + s.rows[128...])
         let expected = ends.expected(579)
-        #expect(largestError(Array(found.prefix(64)), Array(expected.prefix(64))) < 0.02)
-        #expect(largestError(Array(found.suffix(64)), Array(expected.suffix(64))) > 0.02)
+        #expect(largestError(Array(found.prefix(64)), Array(expected.prefix(64))) < 0.005)
+        #expect(largestError(Array(found.suffix(64)), Array(expected.suffix(64))) > 0.01)
     }
 
     /// What lies between the ends is not read: not even what is no number.

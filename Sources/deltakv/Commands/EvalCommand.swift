@@ -63,7 +63,10 @@ struct EvalCommand: AsyncParsableCommand {
             valueName: "n"))
     var perplexity: Int?
 
-    @Flag(help: "With --perplexity, let each token attend to what a generated one would attend to (decode.share).")
+    @Flag(
+        help:
+            "With --perplexity, let each token attend to what a generated one would attend to (decode.share, decode.local_heads)."
+    )
     var sparse = false
 
     @Flag(help: "One line of JSON for each policy, or each text of --perplexity.")
@@ -97,7 +100,7 @@ struct EvalCommand: AsyncParsableCommand {
         let catalogue = PolicyCatalogue(
             threads: loaded.threads, compressor: { try compressors.transform($0 ?? compressor) },
             paperCompressor: { try compressors.paper($0, loaded.model.configuration) },
-            localHeads: try inForce.attention(of: loaded)?.local ?? [])
+            localHeads: { try inForce.localHeads(of: loaded) })
         let names = policy?.values ?? PolicyCatalogue.defaultNames + compressors.policies(named: compressor)
         let policies = try names.map { try catalogue.policy(named: $0) }
         let evaluation = try Evaluation(

@@ -84,6 +84,12 @@ extension Settings {
             self, path: ModelStore().path(of: model), installation: Installation(), logger: Self.logger)
     }
 
+    /// Which heads of the model are local; says so if they have to be measured first.
+    func localHeads(of loaded: LoadedModel) throws -> [[Bool]] {
+        try loaded.localHeads(
+            self, path: ModelStore().path(of: model), installation: Installation(), logger: Self.logger)
+    }
+
     /// For what takes its time.
     private static var logger: Logger {
         var logger = Logger(label: "deltakv") { StreamLogHandler.standardError(label: $0) }
