@@ -78,3 +78,19 @@ final class Cache {
         return output.values
     }
 }
+
+/// Expects the same bits of the `last` rows of a sequence, attending sparsely, from all instruction sets, all at once and one by one,
+/// on any number of threads.
+func expectSameEverywhere(_ s: Sequence, _ sparse: SparseAttention, last: Int) throws {
+    let first = s.tokens - last
+    func rows(_ set: InstructionSet, threads: Int, pieces: [Range<Int>]) throws -> [UInt32] {
+        let cache = try Cache(s, .int8), compute = try compute(set, threads: threads)
+        _ = try cache.step(s, 0..<first, compute)
+        return try pieces.flatMap { try cache.step(s, $0, compute, sparse: sparse).bits }
+    }
+    let expected = try rows(.scalar, threads: 1, pieces: [first..<s.tokens])
+    for set in InstructionSet.supported {
+        #expect(try rows(set, threads: 3, pieces: [first..<s.tokens]) == expected)
+        #expect(try rows(set, threads: 1, pieces: (first..<s.tokens).map { $0..<$0 + 1 }) == expected)
+    }
+}

@@ -15,17 +15,8 @@ import Testing
     ])
     func isTheSameEverywhere(_ shape: (Int, Int, Int, Int)) throws {
         let s = Sequence(heads: shape.0, kvHeads: shape.1, dimension: shape.2, tokens: shape.3, seed: 41, scale: 3)
-        let sparse = SparseAttention(share: 0.3, least: 90, local: evenHeads(s.kvHeads)), first = s.tokens - 70
-        func rows(_ set: InstructionSet, threads: Int, pieces: [Range<Int>]) throws -> [UInt32] {
-            let cache = try Cache(s, .int8), compute = try compute(set, threads: threads)
-            _ = try cache.step(s, 0..<first, compute)
-            return try pieces.flatMap { try cache.step(s, $0, compute, sparse: sparse).bits }
-        }
-        let expected = try rows(.scalar, threads: 1, pieces: [first..<s.tokens])
-        for set in InstructionSet.supported {
-            #expect(try rows(set, threads: 3, pieces: [first..<s.tokens]) == expected)
-            #expect(try rows(set, threads: 1, pieces: (first..<s.tokens).map { $0..<$0 + 1 }) == expected)
-        }
+        try expectSameEverywhere(
+            s, SparseAttention(share: 0.3, least: 90, local: evenHeads(s.kvHeads)), last: 70)
     }
 
     /// A local head gets what attention to the first eight tokens and to the pages with the last ones gives; its neighbour, which

@@ -11,17 +11,7 @@ import Testing
     ])
     func isTheSameEverywhere(_ shape: (Int, Int, Int, Int)) throws {
         let s = Sequence(heads: shape.0, kvHeads: shape.1, dimension: shape.2, tokens: shape.3, seed: 31, scale: 3)
-        let sparse = SparseAttention(share: 0.4, least: 140), first = s.tokens - 20
-        func rows(_ set: InstructionSet, threads: Int, pieces: [Range<Int>]) throws -> [UInt32] {
-            let cache = try Cache(s, .int8), compute = try compute(set, threads: threads)
-            _ = try cache.step(s, 0..<first, compute)
-            return try pieces.flatMap { try cache.step(s, $0, compute, sparse: sparse).bits }
-        }
-        let expected = try rows(.scalar, threads: 1, pieces: [first..<s.tokens])
-        for set in InstructionSet.supported {
-            #expect(try rows(set, threads: 3, pieces: [first..<s.tokens]) == expected)
-            #expect(try rows(set, threads: 1, pieces: (first..<s.tokens).map { $0..<$0 + 1 }) == expected)
-        }
+        try expectSameEverywhere(s, SparseAttention(share: 0.4, least: 140), last: 20)
     }
 
     /// Where few tokens have nearly all the weight, attention to a tenth of them is close to attention to all; to random ones it
