@@ -1,12 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-// Search for reference pairs and products in terms of `panel_dots`, which the including file defines. Included once per
-// instruction set; the loops below become vector code of that set.
+// Search for reference pairs and products. Included once per instruction set; the loops below become vector code of that set.
+// The including file has panel_dots: to[row][lane] = bias[row] + Σ row · lane over the first columns of one panel, or of two
+// that are `step` bytes apart. With HAS_TILES it also has what is below `#ifndef HAS_TILES`.
 #include <stdbool.h>
 #include <string.h>
 
 #include "CCompression.h"
 
 #pragma STDC FP_CONTRACT OFF
+
+#ifndef HAS_TILES
+/// Rows that a product takes together.
+enum { product_rows = DKV_SEARCH_ROWS };
+/// Before calls of `panel_dots` for `count` rows, and after them.
+INLINE void begin_products(size_t count) { (void)count; }
+INLINE void end_products(void) {}
+
+/// `panel_dots` of the columns before the split to `low`, and of those from it on to `high`.
+INLINE void split_dots(const uint8_t *panel, size_t step, size_t panels, const int8_t *rows, size_t columns, size_t split,
+                       size_t count, const int32_t *biases, int32_t *low, int32_t *high, size_t width) {
+    panel_dots(panel, step, panels, rows, columns, split, count, biases, 2, low, width);
+    panel_dots(panel + split * DKV_LANES, step, panels, rows + split, columns, columns - split, count, biases + 1, 2, high,
+               width);
+}
+#endif
 
 /// The first place of the least of `norms − factor · dots + 2 · crossed` (crossed may be NULL).
 INLINE uint32_t least(const int32_t *norms, const int32_t *dots, int32_t factor, const int32_t *crossed, size_t count) {
@@ -65,18 +82,20 @@ static void pair_search(const dkv_candidates *c, const int8_t *rows, size_t coun
     const size_t panels = (most + DKV_LANES - 1) / DKV_LANES, width = panels * DKV_LANES;
     int32_t *direct = scratch, *crossed = scratch + DKV_SEARCH_ROWS * width;
     int8_t nearest[DKV_SEARCH_ROWS * c->searched];
+    begin_products(count);
     dots(c, rows, c->columns, count, panels, direct, width);
     for (size_t i = 0; i < count; i++) {
         first[i] = least(c->norms, direct + i * width, 2, NULL, limits[i]);
         memcpy(nearest + i * c->searched, dkv_candidate_row(c, first[i]), c->searched);
     }
     dots(c, nearest, c->searched, count, panels, crossed, width);
+    end_products();
     for (size_t i = 0; i < count; i++) {
         second[i] = least(c->norms, direct + i * width, 4, crossed + i * width, limits[i]);
     }
 }
 
-/// One or two panels of outputs for up to DKV_SEARCH_ROWS rows.
+/// One or two panels of outputs for up to `product_rows` rows.
 INLINE void multiply_panels(const dkv_matrix *m, size_t panel, size_t panels, const dkv_codes *x, size_t row, size_t count,
                             const float *add, size_t ld, float *const *y) {
     enum { width = 2 * DKV_LANES };
@@ -85,12 +104,10 @@ INLINE void multiply_panels(const dkv_matrix *m, size_t panel, size_t panels, co
     const int8_t *codes = x->codes + row * x->columns;
     const float *scales = m->scales + panel * DKV_LANES;
     const bool split = x->split < x->columns;
-    int32_t low[DKV_SEARCH_ROWS * width], high[DKV_SEARCH_ROWS * width];
-    panel_dots(weights, step, panels, codes, x->columns, x->split, count, x->biases + 2 * row, 2, low, width);
-    if (split) {
-        panel_dots(weights + x->split * DKV_LANES, step, panels, codes + x->split, x->columns, x->columns - x->split, count,
-                   x->biases + 2 * row + 1, 2, high, width);
-    }
+    int32_t low[product_rows * width], high[product_rows * width];
+    const int32_t *biases = x->biases + 2 * row;
+    if (split) split_dots(weights, step, panels, codes, x->columns, x->split, count, biases, low, high, width);
+    else panel_dots(weights, step, panels, codes, x->columns, x->columns, count, biases, 2, low, width);
     for (size_t r = 0; r < count; r++) {
         float *to = y[row + r] + panel * DKV_LANES, sums[width];
         for (size_t i = 0; i < outputs; i++) sums[i] = (float)low[r * width + i] * x->scales[2 * (row + r)];
@@ -115,8 +132,9 @@ INLINE void prefetch_share(const uint8_t *next, size_t bytes, size_t part, size_
 
 static void multiply(const dkv_matrix *m, const dkv_codes *x, size_t rows, const float *add, size_t ld,
                      float *const *y) {
-    enum { group = DKV_SEARCH_ROWS };
+    enum { group = product_rows };
     const size_t all = m->outputs / DKV_LANES, step = DKV_LANES * m->inputs, groups = (rows + group - 1) / group;
+    begin_products(rows < group ? rows : group);
     for (size_t panel = 0; panel < all; panel += 2) {
         const size_t panels = all - panel < 2 ? 1 : 2, left = all - panel - panels;
         for (size_t i = 0; i < groups; i++) {
@@ -127,4 +145,5 @@ static void multiply(const dkv_matrix *m, const dkv_codes *x, size_t rows, const
             else multiply_panels(m, panel, 2, x, row, count, add, ld, y);
         }
     }
+    end_products();
 }

@@ -65,6 +65,9 @@ void dkv_pair_search_avx2(const dkv_candidates *, const int8_t *, size_t, const 
                           uint32_t *);
 void dkv_pair_search_vnni(const dkv_candidates *, const int8_t *, size_t, const size_t *, int32_t *, uint32_t *,
                           uint32_t *);
+void dkv_pair_search_amx(const dkv_candidates *, const int8_t *, size_t, const size_t *, int32_t *, uint32_t *,
+                         uint32_t *);
+void dkv_multiply_amx(const dkv_matrix *, const dkv_codes *, size_t, const float *, size_t, float *const *);
 void dkv_multiply_avx2(const dkv_matrix *, const dkv_codes *, size_t, const float *, size_t, float *const *);
 void dkv_multiply_vnni(const dkv_matrix *, const dkv_codes *, size_t, const float *, size_t, float *const *);
 #endif
@@ -72,6 +75,7 @@ void dkv_multiply_vnni(const dkv_matrix *, const dkv_codes *, size_t, const floa
 void dkv_pair_search(dkv_codec_isa isa, const dkv_candidates *c, const int8_t *rows, size_t count,
                      const size_t *limits, int32_t *scratch, uint32_t *first, uint32_t *second) {
 #if defined(__x86_64__)
+    if (isa == DKV_CODEC_AMX) return dkv_pair_search_amx(c, rows, count, limits, scratch, first, second);
     if (isa == DKV_CODEC_VNNI) return dkv_pair_search_vnni(c, rows, count, limits, scratch, first, second);
     if (isa == DKV_CODEC_AVX2) return dkv_pair_search_avx2(c, rows, count, limits, scratch, first, second);
 #else
@@ -83,6 +87,7 @@ void dkv_pair_search(dkv_codec_isa isa, const dkv_candidates *c, const int8_t *r
 void dkv_multiply(dkv_codec_isa isa, const dkv_matrix *matrix, const dkv_codes *codes, size_t rows, const float *add,
                   size_t ld, float *const *y) {
 #if defined(__x86_64__)
+    if (isa == DKV_CODEC_AMX) return dkv_multiply_amx(matrix, codes, rows, add, ld, y);
     if (isa == DKV_CODEC_VNNI) return dkv_multiply_vnni(matrix, codes, rows, add, ld, y);
     if (isa == DKV_CODEC_AVX2) return dkv_multiply_avx2(matrix, codes, rows, add, ld, y);
 #else
@@ -94,6 +99,7 @@ void dkv_multiply(dkv_codec_isa isa, const dkv_matrix *matrix, const dkv_codes *
 dkv_codec_isa dkv_codec_best(int most) {
 #if defined(__x86_64__)
     __builtin_cpu_init();
+    if (most >= 3) return DKV_CODEC_AMX;
     if (most >= 2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
         && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni")) {
         return DKV_CODEC_VNNI;

@@ -4,8 +4,6 @@
 enum {
     band_vectors = DKV_INT8_BAND_VECTORS,  // vectors of rows that walk the context together
     band_rows = band_vectors * VW,
-    score_block = DKV_INT8_SCORE_BLOCK,    // tokens whose scores are in registers at once
-    value_block = DKV_INT8_VALUE_BLOCK,    // elements whose sums are in registers at once
 };
 
 /// The state of a band of rows; element-major, rows in lanes.
@@ -21,7 +19,7 @@ typedef struct band {
     V maximum[band_vectors], sum[band_vectors];
     float *chunk;               // outputs [d][band_rows]
     // Of the page at hand.
-    float *scores;              // [page_tokens][band_rows]
+    float *scores;              // [page_tokens][band_rows]; between, products
     int32_t *weights;           // [page_tokens / 4][band_rows]: four unsigned codes
     int8_page page;
     const int32_t *value_sums;  // [d]: 128 times the sums of values, with signed codes
@@ -91,33 +89,33 @@ static void load_band(const dkv_attention *a, const dkv_attention_unit *u, size_
 /// Which tokens of a page some rows of a band may not see: none, some at its end, or some at its beginning too.
 enum { mask_none, mask_later, mask_both };
 
-/// Scores of `score_block` tokens from `first` on.
-INLINE void score_tokens(const size_t vectors, const int mask, const band *b, size_t d, size_t first, int32_t position,
-                         V *largest) {
-    VI acc[score_block * band_vectors];
-    UNROLL for (size_t t = 0; t < score_block; t++) {
-        UNROLL for (size_t v = 0; v < vectors; v++) acc[t * vectors + v] = b->offset[v];
-    }
-    for (size_t g = 0; g < d / 4; g++) {
-        VI q[band_vectors];
-        UNROLL for (size_t v = 0; v < vectors; v++) q[v] = v_load_int(b->queries + g * band_rows + v * VW);
-        UNROLL for (size_t t = 0; t < score_block; t++) {
-            const VI k = bytes_at(b->page.keys + (g * page_tokens + first + t) * 4);
-            UNROLL for (size_t v = 0; v < vectors; v++) acc[t * vectors + v] = v_dot_keys(acc[t * vectors + v], k, q[v]);
-        }
-    }
-    UNROLL for (size_t t = 0; t < score_block; t++) {
-        const V scale = v_set(b->page.key_scales[first + t]);
-        const VI token = v_set_int(position + (int32_t)(first + t));
-        UNROLL for (size_t v = 0; v < vectors; v++) {
-            V score = v_mul(v_mul(v_from_int(acc[t * vectors + v]), scale), b->query_scale[v]);
-            if (mask != mask_none) score = v_unless_int_less(score, b->position[v], token, v_set(DKV_MASKED_SCORE));
-            if (mask == mask_both) score = v_unless_int_less(score, token, b->first[v], v_set(DKV_MASKED_SCORE));
-            v_store(b->scores + (first + t) * band_rows + v * VW, score);
-            largest[v] = v_max(largest[v], score);
-        }
+/// Scores of a token, of its products with a band's queries.
+INLINE void keep_scores(const size_t vectors, const int mask, const band *b, size_t t, int32_t position, const VI *acc,
+                        V *largest) {
+    const V scale = v_set(b->page.key_scales[t]);
+    const VI token = v_set_int(position + (int32_t)t);
+    UNROLL for (size_t v = 0; v < vectors; v++) {
+        V score = v_mul(v_mul(v_from_int(acc[v]), scale), b->query_scale[v]);
+        if (mask != mask_none) score = v_unless_int_less(score, b->position[v], token, v_set(DKV_MASKED_SCORE));
+        if (mask == mask_both) score = v_unless_int_less(score, token, b->first[v], v_set(DKV_MASKED_SCORE));
+        v_store(b->scores + t * band_rows + v * VW, score);
+        largest[v] = v_max(largest[v], score);
     }
 }
+
+/// `output = output · factor + products · worth` for an element, of the products of a band's weights with a page's values.
+INLINE void keep_values(const size_t vectors, const band *b, size_t i, const VI *acc, const V *factor, const V *worth) {
+    UNROLL for (size_t v = 0; v < vectors; v++) {
+        float *o = b->chunk + i * band_rows + v * VW;
+        v_store(o, v_fma(v_from_int(acc[v]), worth[v], v_mul(v_load(o), factor[v])));
+    }
+}
+
+#ifdef HAS_TILES
+#include "attention_int8_tiles.h"
+#else
+#include "attention_int8_lanes.h"
+#endif
 
 /// Turns the scores of one vector of rows into weights times value scales, adds up the weights, and returns the largest. No row
 /// sees tokens from `visible` on; a slot that no token has been written to may hold any bits.
@@ -160,41 +158,12 @@ INLINE V round_weights(const band *b, size_t v, V largest) {
     return v_mul(largest, v_set(1.0f / 255.0f));
 }
 
-/// `output = output · factor + weights · values` for `count` elements from `first` on.
-INLINE void add_values(const size_t vectors, const size_t count, const band *b, size_t d, size_t first, const V *factor,
-                       const V *worth) {
-    VI acc[value_block * band_vectors];
-    UNROLL for (size_t i = 0; i < count * vectors; i++) {
-        acc[i] = v_set_int(signed_codes ? b->value_sums[first + i / vectors] : 0);
-    }
-    for (size_t g = 0; g < page_tokens / 4; g++) {
-        VI p[band_vectors];
-        UNROLL for (size_t v = 0; v < vectors; v++) p[v] = v_load_int(b->weights + g * band_rows + v * VW);
-        UNROLL for (size_t i = 0; i < count; i++) {
-            const VI x = bytes_at(b->page.values + (g * d + first + i) * 4);
-            UNROLL for (size_t v = 0; v < vectors; v++) acc[i * vectors + v] = v_dot_values(acc[i * vectors + v], p[v], x);
-        }
-    }
-    UNROLL for (size_t i = 0; i < count; i++) {
-        UNROLL for (size_t v = 0; v < vectors; v++) {
-            float *o = b->chunk + (first + i) * band_rows + v * VW;
-            v_store(o, v_fma(v_from_int(acc[i * vectors + v]), worth[v], v_mul(v_load(o), factor[v])));
-        }
-    }
-}
-
 INLINE void band_page(const size_t vectors, band *b, size_t d, int32_t position, size_t visible, int mask) {
     V largest[band_vectors], factor[band_vectors], worth[band_vectors];
     UNROLL for (size_t v = 0; v < vectors; v++) largest[v] = b->maximum[v];
-    for (size_t t = 0; t < page_tokens; t += score_block) {
-        if (mask == mask_none) {
-            score_tokens(vectors, mask_none, b, d, t, position, largest);
-        } else if (mask == mask_later) {
-            score_tokens(vectors, mask_later, b, d, t, position, largest);
-        } else {
-            score_tokens(vectors, mask_both, b, d, t, position, largest);
-        }
-    }
+    if (mask == mask_none) score_page(vectors, mask_none, b, d, position, largest);
+    else if (mask == mask_later) score_page(vectors, mask_later, b, d, position, largest);
+    else score_page(vectors, mask_both, b, d, position, largest);
     UNROLL for (size_t v = 0; v < vectors; v++) {
         V total;
         factor[v] = v_exp2(v_sub(b->maximum[v], largest[v]));
@@ -202,7 +171,7 @@ INLINE void band_page(const size_t vectors, band *b, size_t d, int32_t position,
         worth[v] = round_weights(b, v, weigh(b, v, largest[v], visible, &total));
         b->sum[v] = v_fma(b->sum[v], factor[v], total);
     }
-    for (size_t i = 0; i < d; i += value_block) add_values(vectors, value_block, b, d, i, factor, worth);
+    add_page_values(vectors, b, d, factor, worth);
 }
 
 /// Merges the band's chunk into its total.
@@ -262,20 +231,6 @@ INLINE band_span span_of(const dkv_attention *a, const dkv_attention_unit *u, si
                        .last_position = u->position + (last - 1) / a->group};
 }
 
-/// Makes the values of an arranged page ready for products with signed weights.
-INLINE void sum_values(int8_page p, size_t d, int32_t *sums) {
-    for (size_t i = 0; i < d; i += VW) {
-        VI sum = v_set_int(0);
-        for (size_t g = 0; g < page_tokens / 4; g++) {
-            int32_t *at = (int32_t *)p.values + g * d + i;
-            const VI x = v_values(v_load_int(at));
-            v_store_int(at, x);
-            sum = v_add_bytes(sum, x);
-        }
-        v_store_int(sums + i, v_shift_left(sum, 7));
-    }
-}
-
 /// Takes a chunk, whose pages are arranged from `pages` on, into a band.
 INLINE void band_chunk(const size_t vectors, const dkv_attention *a, const dkv_attention_unit *u, size_t chunk, band_span s,
                        band *b, const int8_page *pages, const int32_t *sums) {
@@ -316,13 +271,14 @@ static void attend_bands(const dkv_attention *a, const dkv_attention_unit *u, fl
         }
         memset(bands[i].total, 0, d * band_rows * sizeof(float));
     }
+    begin_bands();
     for (size_t chunk = u->first_chunk; chunk < u->last_chunk; chunk++) {
         int8_page pages[chunk_pages];
         for (size_t page = first_page_of(a, chunk, u->position); page < (chunk + 1) * chunk_pages; page++) {
             if (page * page_tokens > last_position) break;
             pages[page % chunk_pages] = page_in(memory.pages + page % chunk_pages * page_size(d), d);
-            arrange_page(int8_head_of(a, u, page), d, &pages[page % chunk_pages]);
-            if (signed_codes) sum_values(pages[page % chunk_pages], d, memory.sums + page % chunk_pages * d);
+            arrange_for_bands(int8_head_of(a, u, page), d, &pages[page % chunk_pages],
+                              memory.sums + page % chunk_pages * d);
         }
         for (size_t i = 0; i < count; i++) {
             if (band_vectors >= 2 && spans[i].vectors == 1) band_chunk(1, a, u, chunk, spans[i], &bands[i], pages, memory.sums);
@@ -330,6 +286,7 @@ static void attend_bands(const dkv_attention *a, const dkv_attention_unit *u, fl
             else band_chunk(band_vectors, a, u, chunk, spans[i], &bands[i], pages, memory.sums);
         }
     }
+    end_bands();
     if (u->partial) return;
     for (size_t i = 0; i < count; i++) {
         V inverse[band_vectors];

@@ -161,7 +161,7 @@ static inline float inverse_of(float sum) { return sum > 0 ? 1.0f / sum : sum; }
 
 extern const dkv_int8_kernels dkv_int8_scalar;
 #if defined(__x86_64__)
-extern const dkv_int8_kernels dkv_int8_avx2, dkv_int8_avx512;
+extern const dkv_int8_kernels dkv_int8_avx2, dkv_int8_avx512, dkv_int8_amx;
 #endif
 
 #endif

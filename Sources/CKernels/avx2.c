@@ -13,7 +13,6 @@
 #pragma clang attribute pop
 
 const dkv_kernels dkv_kernels_avx2 = {
-    .isa = DKV_ISA_AVX2,
     .linear_panel = linear_panel,
     .rms_scale = rms_scale,
     .rms_norm = rms_norm,

@@ -14,7 +14,6 @@
 #pragma clang attribute pop
 
 const dkv_kernels dkv_kernels_avx512 = {
-    .isa = DKV_ISA_AVX512,
     .linear_panel = linear_panel,
     .rms_scale = rms_scale,
     .rms_norm = rms_norm,

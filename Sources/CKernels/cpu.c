@@ -3,6 +3,7 @@
 #include "attention_int8_internal.h"
 
 #include <sched.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 size_t dkv_affinity_cores(void) {
@@ -12,6 +13,14 @@ size_t dkv_affinity_cores(void) {
     return online > 0 ? (size_t)online : 1;
 }
 
+#if defined(__x86_64__)
+/// Asks the system for the registers of AMX, which it keeps from processes that do not: they are large.
+static bool may_use_tiles(void) {
+    enum { request_permission = 0x1023, tile_data = 18 };  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+    return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+}
+#endif
+
 dkv_isa dkv_detect_isa(void) {
 #if defined(__x86_64__)
     // __builtin_cpu_supports also asks the operating system (XGETBV) whether it saves the wide registers.
@@ -19,6 +28,8 @@ dkv_isa dkv_detect_isa(void) {
     bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
     bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
         && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    bool amx = __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-int8");
+    if (avx2 && avx512 && amx && __builtin_cpu_supports("avx512vnni") && may_use_tiles()) return DKV_ISA_AMX;
     if (avx2 && avx512) return DKV_ISA_AVX512;
     if (avx2) return DKV_ISA_AVX2;
 #endif
@@ -34,10 +45,12 @@ const dkv_kernels *dkv_kernels_for(dkv_isa isa) {
     switch (isa) {
 #if defined(__x86_64__)
     case DKV_ISA_AVX2: return &dkv_kernels_avx2;
-    case DKV_ISA_AVX512: return &dkv_kernels_avx512;
+    case DKV_ISA_AVX512:
+    case DKV_ISA_AMX: return &dkv_kernels_avx512;
 #else
     case DKV_ISA_AVX2:
-    case DKV_ISA_AVX512: return NULL;
+    case DKV_ISA_AVX512:
+    case DKV_ISA_AMX: return NULL;
 #endif
     case DKV_ISA_SCALAR: return &dkv_kernels_scalar;
     }
@@ -47,7 +60,8 @@ const dkv_kernels *dkv_kernels_for(dkv_isa isa) {
 const dkv_int8_kernels *dkv_int8_kernels_for(dkv_isa isa) {
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    if (isa == DKV_ISA_AVX512 && __builtin_cpu_supports("avx512vnni")) return &dkv_int8_avx512;
+    if (isa == DKV_ISA_AMX) return &dkv_int8_amx;
+    if (isa >= DKV_ISA_AVX512 && __builtin_cpu_supports("avx512vnni")) return &dkv_int8_avx512;
     if (isa != DKV_ISA_SCALAR) return &dkv_int8_avx2;
 #endif
     return &dkv_int8_scalar;

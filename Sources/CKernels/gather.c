@@ -85,6 +85,7 @@ AVX512 static void page_bounds_avx512(size_t group, size_t d, const float *q, co
 void dkv_gather_attend(dkv_isa isa, const dkv_gather *gather) {
     switch (isa) {
 #if defined(__x86_64__)
+    case DKV_ISA_AMX:
     case DKV_ISA_AVX512: attend_avx512(gather); return;
     case DKV_ISA_AVX2: attend_avx2(gather); return;
 #endif
@@ -96,6 +97,7 @@ void dkv_page_bounds(dkv_isa isa, size_t group, size_t head_dimension, const flo
                      size_t pages, float *scores) {
     switch (isa) {
 #if defined(__x86_64__)
+    case DKV_ISA_AMX:
     case DKV_ISA_AVX512: page_bounds_avx512(group, head_dimension, queries, bounds, pages, scores); return;
     case DKV_ISA_AVX2: page_bounds_avx2(group, head_dimension, queries, bounds, pages, scores); return;
 #endif

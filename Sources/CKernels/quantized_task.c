@@ -5,7 +5,7 @@
 const dkv_quantized_kernels *dkv_quantized_kernels_for(dkv_isa isa) {
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    if (isa == DKV_ISA_AVX512 && __builtin_cpu_supports("avx512vnni")) return &dkv_quantized_avx512;
+    if (isa >= DKV_ISA_AVX512 && __builtin_cpu_supports("avx512vnni")) return &dkv_quantized_avx512;
     if (isa != DKV_ISA_SCALAR) return &dkv_quantized_avx2;
 #endif
     return &dkv_quantized_scalar;

@@ -125,7 +125,6 @@ static void merge(size_t dimension, float *maximum, float *sum, float *output, f
 }
 
 const dkv_kernels dkv_kernels_scalar = {
-    .isa = DKV_ISA_SCALAR,
     .linear_panel = linear_panel,
     .rms_scale = rms_scale,
     .rms_norm = rms_norm,

@@ -23,8 +23,7 @@ public final class CodecWorkspace {
         self.columns = columns
         self.compute = compute
         self.maxRows = maxRows
-        instructions = dkv_codec_best(
-            compute.instructionSet == .avx512 ? 2 : compute.instructionSet == .avx2 ? 1 : 0)
+        instructions = compute.instructionSet.codec
         lists = try CompressionError.reserve(8 * maxRows)
         rowMemory = try CompressionError.reserve(1)
         scratchMemory = try CompressionError.reserve(1)
@@ -90,5 +89,17 @@ public final class CodecWorkspace {
         let wanted = bytes * compute.pool.threads
         if scratchMemory.count < wanted { scratchMemory = try CompressionError.reserve(2 * wanted) }
         return scratchMemory.base.assumingMemoryBound(to: UInt8.self)
+    }
+}
+
+extension InstructionSet {
+    /// The best kernels of the codec for this set, on a CPU that supports it.
+    var codec: dkv_codec_isa {
+        switch self {
+        case .scalar: dkv_codec_best(0)
+        case .avx2: dkv_codec_best(1)
+        case .avx512: dkv_codec_best(2)
+        case .amx: dkv_codec_best(3)
+        }
     }
 }

@@ -13,8 +13,8 @@ public struct Compute: Sendable {
     // A constant table.
     nonisolated(unsafe) let kernels: UnsafePointer<dkv_kernels>
 
-    var int8Kernels: UnsafePointer<dkv_int8_kernels> { dkv_int8_kernels_for(kernels.pointee.isa) }
-    var quantizedKernels: UnsafePointer<dkv_quantized_kernels> { dkv_quantized_kernels_for(kernels.pointee.isa) }
+    var int8Kernels: UnsafePointer<dkv_int8_kernels> { dkv_int8_kernels_for(instructionSet.code) }
+    var quantizedKernels: UnsafePointer<dkv_quantized_kernels> { dkv_quantized_kernels_for(instructionSet.code) }
 
     /// Operations on `pool` with the kernels for `instructionSet`, which the CPU must support.
     public init(pool: ThreadPool, instructionSet: InstructionSet = .best) {

@@ -13,10 +13,13 @@ public enum InstructionSet: String, Sendable, CaseIterable, Comparable {
     case avx2
     /// AVX-512 F, BW, DQ and VL.
     case avx512
+    /// The same with VNNI, and products of int8 in the tiles of AMX.
+    case amx
 
     /// The best set that this CPU and operating system support.
     public static let best: InstructionSet =
         switch dkv_detect_isa() {
+        case DKV_ISA_AMX: .amx
         case DKV_ISA_AVX512: .avx512
         case DKV_ISA_AVX2: .avx2
         default: .scalar
@@ -48,6 +51,7 @@ public enum InstructionSet: String, Sendable, CaseIterable, Comparable {
         case .scalar: DKV_ISA_SCALAR
         case .avx2: DKV_ISA_AVX2
         case .avx512: DKV_ISA_AVX512
+        case .amx: DKV_ISA_AMX
         }
     }
 

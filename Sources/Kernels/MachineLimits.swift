@@ -17,7 +17,7 @@ public struct MachineLimits: Sendable {
     ///
     /// - Throws: ``KernelError/outOfMemory(bytes:code:)``.
     public init(_ compute: Compute) throws(KernelError) {
-        let threads = compute.pool.threads, isa = compute.kernels.pointee.isa
+        let threads = compute.pool.threads, isa = compute.instructionSet.code
         let memory = try ReservedMemory(count: threads * Self.bytesPerThread, hugePages: true)
         memory.base.initializeMemory(as: UInt8.self, repeating: 1, count: memory.count)
         var limit = dkv_limit()

@@ -3,12 +3,11 @@ import CCompression
 import Testing
 
 @testable import Compression
+import Kernels
 
 /// Products of rows and matrices in int8.
 @Suite struct ProductTests {
-    private static let sets = [DKV_CODEC_SCALAR, DKV_CODEC_AVX2, DKV_CODEC_VNNI].filter {
-        $0.rawValue <= dkv_codec_best(2).rawValue
-    }
+    private static let sets = InstructionSet.supported.map(\.codec)
 
     /// `rows · matrixᵀ + added` by the kernels of a set; the rows' second group begins at `split`.
     private func multiply(

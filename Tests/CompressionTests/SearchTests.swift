@@ -3,6 +3,7 @@ import CCompression
 import Testing
 
 @testable import Compression
+import Kernels
 
 /// Candidates and rows of int8.
 private struct Search {
@@ -44,9 +45,7 @@ private struct Search {
 }
 
 @Suite struct SearchTests {
-    private static let sets = [DKV_CODEC_SCALAR, DKV_CODEC_AVX2, DKV_CODEC_VNNI].filter {
-        $0.rawValue <= dkv_codec_best(2).rawValue
-    }
+    private static let sets = InstructionSet.supported.map(\.codec)
 
     @Test func kernelsFindWhatTheDefinitionSays() {
         var random = Random(31)

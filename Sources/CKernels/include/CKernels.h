@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Compute kernels (scalar reference, AVX2+FMA+F16C, AVX-512) behind one table per instruction set, a thread pool, and
+// Compute kernels (scalar reference, AVX2+FMA+F16C, AVX-512, AMX) behind one table per instruction set, a thread pool, and
 // the tasks that a transformer step hands to the pool. All matrices are fp32 and row-major unless said; `ld…` are row
 // strides in elements.
 //
@@ -30,9 +30,10 @@
 
 // ---- CPU ------------------------------------------------------------------------------------------------------------
 
-typedef enum dkv_isa { DKV_ISA_SCALAR = 0, DKV_ISA_AVX2 = 1, DKV_ISA_AVX512 = 2 } dkv_isa;
+typedef enum dkv_isa { DKV_ISA_SCALAR = 0, DKV_ISA_AVX2 = 1, DKV_ISA_AVX512 = 2, DKV_ISA_AMX = 3 } dkv_isa;
 
-/// The best instruction set that the CPU and the operating system support.
+/// The best instruction set that the CPU and the operating system support. Where that is AMX, the process may use its tiles from
+/// then on, which has to be asked for.
 dkv_isa dkv_detect_isa(void);
 
 /// Cores that the process may run on, at least one.
@@ -64,7 +65,6 @@ typedef struct dkv_page_step {
 #define DKV_MASKED_SCORE (-2e30f)
 
 typedef struct dkv_kernels {
-    dkv_isa isa;
     /// `y[rows][outputs] (+)= x[rows][inputs] · panel`; the panel is `[inputs][DKV_PANEL]`, `outputs <= DKV_PANEL`.
     void (*linear_panel)(const float *x, size_t ldx, size_t rows, const float *panel, size_t inputs, float *y,
                          size_t ldy, size_t outputs, bool accumulate);

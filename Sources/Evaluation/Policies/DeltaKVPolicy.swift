@@ -45,7 +45,7 @@ public struct DeltaKVPolicy: CachePolicy {
         }
         let exact = shape.exactBytes(tokens: history.count - coded)
         let bytes = CacheBytes(memory: sequence.ramBytes + exact, disk: sequence.fileBytes + exact)
-        nonisolated(unsafe) let restored = decoded
+        let restored = decoded
         return CompressedHistory(bytes: bytes) { layer, rows in
             rows.base.update(from: restored.floats() + layer * size, count: size)
             for row in coded..<rows.rows { Rounding.toHalf(rows[row: row]) }
