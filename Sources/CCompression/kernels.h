@@ -1,31 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Search for reference pairs and products. Included once per instruction set; the loops below become vector code of that set.
 // The including file has panel_dots: to[row][lane] = bias[row] + Σ row · lane over the first columns of one panel, or of two
-// that are `step` bytes apart. With HAS_TILES it also has what is below `#ifndef HAS_TILES`.
-#include <stdbool.h>
-#include <string.h>
-
-#include "CCompression.h"
-
-#pragma STDC FP_CONTRACT OFF
-
-#ifndef HAS_TILES
-/// Rows that a product takes together.
-enum { product_rows = DKV_SEARCH_ROWS };
-/// Before calls of `panel_dots` for `count` rows, and after them.
-INLINE void begin_products(size_t count) { (void)count; }
-INLINE void end_products(void) {}
-
-/// `panel_dots` of the columns before the split to `low`, and of those from it on to `high`.
-INLINE void split_dots(const uint8_t *panel, size_t step, size_t panels, const int8_t *rows, size_t columns, size_t split,
-                       size_t count, const int32_t *biases, int32_t *low, int32_t *high, size_t width) {
-    panel_dots(panel, step, panels, rows, columns, split, count, biases, 2, low, width);
-    panel_dots(panel + split * DKV_LANES, step, panels, rows + split, columns, columns - split, count, biases + 1, 2, high,
-               width);
-}
-#endif
-
-/// The first place of the least of `norms − factor · dots + 2 · crossed` (crossed may be NULL).
+// that are `step` bytes apart. With HAS_TILES it also has what is below `/// The first place of the least of `norms − factor · dots + 2 · crossed` (crossed may be NULL).
 INLINE uint32_t least(const int32_t *norms, const int32_t *dots, int32_t factor, const int32_t *crossed, size_t count) {
     enum { lanes = 16 };
     // Each lane keeps the first of its own, so that nothing is looked for afterwards.
@@ -82,38 +58,34 @@ static void pair_search(const dkv_candidates *c, const int8_t *rows, size_t coun
     const size_t panels = (most + DKV_LANES - 1) / DKV_LANES, width = panels * DKV_LANES;
     int32_t *direct = scratch, *crossed = scratch + DKV_SEARCH_ROWS * width;
     int8_t nearest[DKV_SEARCH_ROWS * c->searched];
-    begin_products(count);
+    begin_dots(count);
     dots(c, rows, c->columns, count, panels, direct, width);
     for (size_t i = 0; i < count; i++) {
         first[i] = least(c->norms, direct + i * width, 2, NULL, limits[i]);
         memcpy(nearest + i * c->searched, dkv_candidate_row(c, first[i]), c->searched);
     }
     dots(c, nearest, c->searched, count, panels, crossed, width);
-    end_products();
+    end_dots();
     for (size_t i = 0; i < count; i++) {
         second[i] = least(c->norms, direct + i * width, 4, crossed + i * width, limits[i]);
     }
 }
 
-/// One or two panels of outputs for up to `product_rows` rows.
-INLINE void multiply_panels(const dkv_matrix *m, size_t panel, size_t panels, const dkv_codes *x, size_t row, size_t count,
-                            const float *add, size_t ld, float *const *y) {
+/// What becomes of sums of products of one or two panels with `count` rows, `[count][2 · DKV_LANES]`; `high` is NULL where rows have
+/// one group of columns. Sums of tiles lack the bias.
+INLINE void finish_products(const dkv_matrix *m, size_t panel, size_t panels, const dkv_codes *x, size_t row, size_t count,
+                            const int32_t *low, const int32_t *high, const bool biased, const float *add, size_t ld,
+                            float *const *y) {
     enum { width = 2 * DKV_LANES };
-    const size_t step = DKV_LANES * m->inputs, outputs = panels * DKV_LANES;
-    const uint8_t *weights = m->panels + panel * step;
-    const int8_t *codes = x->codes + row * x->columns;
+    const size_t outputs = panels * DKV_LANES;
     const float *scales = m->scales + panel * DKV_LANES;
-    const bool split = x->split < x->columns;
-    int32_t low[product_rows * width], high[product_rows * width];
-    const int32_t *biases = x->biases + 2 * row;
-    if (split) split_dots(weights, step, panels, codes, x->columns, x->split, count, biases, low, high, width);
-    else panel_dots(weights, step, panels, codes, x->columns, x->columns, count, biases, 2, low, width);
     for (size_t r = 0; r < count; r++) {
+        const int32_t *bias = x->biases + 2 * (row + r), first = biased ? 0 : bias[0], second = biased ? 0 : bias[1];
         float *to = y[row + r] + panel * DKV_LANES, sums[width];
-        for (size_t i = 0; i < outputs; i++) sums[i] = (float)low[r * width + i] * x->scales[2 * (row + r)];
-        if (split) {
+        for (size_t i = 0; i < outputs; i++) sums[i] = (float)(low[r * width + i] + first) * x->scales[2 * (row + r)];
+        if (high) {
             const float scale = x->scales[2 * (row + r) + 1];
-            for (size_t i = 0; i < outputs; i++) sums[i] += (float)high[r * width + i] * scale;
+            for (size_t i = 0; i < outputs; i++) sums[i] += (float)(high[r * width + i] + second) * scale;
         }
         for (size_t i = 0; i < outputs; i++) sums[i] *= scales[i];
         if (add) {
@@ -128,22 +100,4 @@ INLINE void multiply_panels(const dkv_matrix *m, size_t panel, size_t panels, co
 INLINE void prefetch_share(const uint8_t *next, size_t bytes, size_t part, size_t parts) {
     const size_t share = (bytes + parts - 1) / parts, end = (part + 1) * share < bytes ? (part + 1) * share : bytes;
     for (size_t i = part * share; i < end; i += 64) __builtin_prefetch(next + i, 0, 2);
-}
-
-static void multiply(const dkv_matrix *m, const dkv_codes *x, size_t rows, const float *add, size_t ld,
-                     float *const *y) {
-    enum { group = product_rows };
-    const size_t all = m->outputs / DKV_LANES, step = DKV_LANES * m->inputs, groups = (rows + group - 1) / group;
-    begin_products(rows < group ? rows : group);
-    for (size_t panel = 0; panel < all; panel += 2) {
-        const size_t panels = all - panel < 2 ? 1 : 2, left = all - panel - panels;
-        for (size_t i = 0; i < groups; i++) {
-            prefetch_share(m->panels + (panel + panels) * step, (left < 2 ? left : 2) * step, i, groups);
-            // The last group is a whole one as well, whose first rows come out a second time.
-            const size_t count = rows < group ? rows : group, row = i < groups - 1 ? i * group : rows - count;
-            if (panels == 1) multiply_panels(m, panel, 1, x, row, count, add, ld, y);
-            else multiply_panels(m, panel, 2, x, row, count, add, ld, y);
-        }
-    }
-    end_products();
 }

@@ -8,9 +8,9 @@
 #define INLINE static inline __attribute__((always_inline))
 #include "dots_vnni.h"
 
-enum { tile_rows = 16, tile_columns = 64, product_rows = 2 * tile_rows };
+enum { tile_rows = 16, tile_columns = 64, group_rows = 2 * tile_rows, pair_lanes = 2 * DKV_LANES };
 
-// Tiles 0 to 3 are sums, of the first and second rows with the first and second panel each; 4 and 5 rows; 6 and 7 panels.
+// Registers: 0 to 3 are sums, of the first and second rows with the first and second panel each; 4 and 5 rows; 6 and 7 panels.
 
 typedef struct __attribute__((packed)) tile_shapes {
     uint8_t palette, start_row, reserved[14];
@@ -18,36 +18,18 @@ typedef struct __attribute__((packed)) tile_shapes {
     uint8_t rows[16];
 } tile_shapes;
 
-/// Shapes the tiles for products of `count` rows, at most `product_rows`.
-INLINE void begin_products(size_t count) {
+/// Shapes the tiles for products of `count` rows, at most `group_rows`.
+INLINE void begin_dots(size_t count) {
     const uint8_t first = (uint8_t)(count < tile_rows ? count : tile_rows), second = (uint8_t)(count - first);
     tile_shapes shapes = {.palette = 1, .rows = {first, first, second, second, first, second, tile_rows, tile_rows}};
     for (size_t i = 0; i < 8; i++) shapes.row_bytes[i] = shapes.rows[i] ? 64 : 0;
     _tile_loadconfig(&shapes);
 }
 
-INLINE void end_products(void) { _tile_release(); }
-
-INLINE void load_sums(const int32_t *from, size_t width, size_t panels, bool second) {
-    const size_t ld = 4 * width;
-    _tile_loadd(0, from, ld);
-    if (panels == 2) _tile_loadd(1, from + DKV_LANES, ld);
-    if (!second) return;
-    _tile_loadd(2, from + tile_rows * width, ld);
-    if (panels == 2) _tile_loadd(3, from + tile_rows * width + DKV_LANES, ld);
-}
-
-INLINE void store_sums(int32_t *to, size_t width, size_t panels, bool second) {
-    const size_t ld = 4 * width;
-    _tile_stored(0, to, ld);
-    if (panels == 2) _tile_stored(1, to + DKV_LANES, ld);
-    if (!second) return;
-    _tile_stored(2, to + tile_rows * width, ld);
-    if (panels == 2) _tile_stored(3, to + tile_rows * width + DKV_LANES, ld);
-}
+INLINE void end_dots(void) { _tile_release(); }
 
 /// Adds the products of `tile_columns` columns.
-INLINE void add_columns(const uint8_t *panel, size_t step, size_t panels, const int8_t *rows, size_t ld, bool second) {
+INLINE void add_columns(const uint8_t *panel, size_t step, const size_t panels, const int8_t *rows, size_t ld, const bool second) {
     _tile_loadd(4, rows, ld);
     _tile_loadd(6, panel, 64);
     _tile_dpbsud(0, 4, 6);
@@ -62,63 +44,125 @@ INLINE void add_columns(const uint8_t *panel, size_t step, size_t panels, const 
     }
 }
 
+INLINE void clear_sums(const bool second) {
+    _tile_zero(0);
+    _tile_zero(1);
+    if (!second) return;
+    _tile_zero(2);
+    _tile_zero(3);
+}
+
+INLINE void store_sums(int32_t *to, size_t width, const size_t panels, const bool second) {
+    const size_t ld = 4 * width;
+    _tile_stored(0, to, ld);
+    if (panels == 2) _tile_stored(1, to + DKV_LANES, ld);
+    if (!second) return;
+    _tile_stored(2, to + tile_rows * width, ld);
+    if (panels == 2) _tile_stored(3, to + tile_rows * width + DKV_LANES, ld);
+}
+
+INLINE void load_sums(const int32_t *from, size_t width, size_t panels) {
+    _tile_loadd(0, from, 4 * width);
+    if (panels == 2) _tile_loadd(1, from + DKV_LANES, 4 * width);
+}
+
 /// What whole tiles do not cover goes before, with the bias.
 INLINE void panel_dots(const uint8_t *panel, size_t step, size_t panels, const int8_t *rows, size_t ld, size_t columns,
                        size_t count, const int32_t *bias, size_t bias_step, int32_t *to, size_t width) {
     const size_t whole = columns / tile_columns * tile_columns;
-    const bool second = count > tile_rows;
-    for (size_t r = 0; r < count; r += DKV_SEARCH_ROWS) {
-        const size_t some = count - r < DKV_SEARCH_ROWS ? count - r : DKV_SEARCH_ROWS;
-        vnni_dots(panel + whole * DKV_LANES, step, panels, rows + r * ld + whole, ld, columns - whole, some,
-                  bias + r * bias_step, bias_step, to + r * width, width);
-    }
+    vnni_dots(panel + whole * DKV_LANES, step, panels, rows + whole, ld, columns - whole, count, bias, bias_step, to, width);
     if (whole == 0) return;
-    load_sums(to, width, panels, second);
+    load_sums(to, width, panels);
     for (size_t k = 0; k < whole; k += tile_columns) {
+        add_columns(panel + k * DKV_LANES, step, panels, rows + k, ld, false);
+    }
+    store_sums(to, width, panels, false);
+}
+
+#include "kernels.h"
+
+/// The first tile of rows that are split within it: with the columns of the first group alone, and with those of the second.
+typedef struct split_tiles {
+    int8_t before[DKV_BLOCK_ROWS][tile_columns], after[DKV_BLOCK_ROWS][tile_columns];
+} split_tiles;
+
+INLINE void split_rows(const dkv_codes *x, size_t rows, split_tiles *to) {
+    const __mmask64 first = (1ull << x->split) - 1;
+    for (size_t r = 0; r < rows; r++) {
+        const __m512i codes = _mm512_loadu_si512(x->codes + r * x->columns);
+        _mm512_storeu_si512(to->before[r], _mm512_maskz_mov_epi8(first, codes));
+        _mm512_storeu_si512(to->after[r], _mm512_maskz_mov_epi8(~first, codes));
+    }
+}
+
+INLINE void add_range(const uint8_t *panel, size_t step, const size_t panels, const int8_t *rows, size_t ld, size_t from, size_t end,
+                      const bool second) {
+    for (size_t k = from; k < end; k += tile_columns) {
         add_columns(panel + k * DKV_LANES, step, panels, rows + k, ld, second);
     }
-    store_sums(to, width, panels, second);
 }
 
-/// The tile in which columns are split is multiplied twice, each time with the other side's columns as zeros.
-INLINE void split_dots(const uint8_t *panel, size_t step, size_t panels, const int8_t *rows, size_t columns, size_t split,
-                       size_t count, const int32_t *biases, int32_t *low, int32_t *high, size_t width) {
-    const bool second = count > tile_rows;
-    if (split > tile_columns || columns < tile_columns) {
-        panel_dots(panel, step, panels, rows, columns, split, count, biases, 2, low, width);
-        panel_dots(panel + split * DKV_LANES, step, panels, rows + split, columns, columns - split, count, biases + 1, 2,
-                   high, width);
-        return;
+/// One or two panels of outputs for up to `group_rows` rows. `tiles` is NULL where the split is between tiles.
+INLINE void multiply_panels(const dkv_matrix *m, size_t panel, const size_t panels, const dkv_codes *x, const split_tiles *tiles,
+                            size_t row, size_t count, const bool second, const float *add, size_t ld, float *const *y) {
+    const size_t step = DKV_LANES * m->inputs, columns = x->columns;
+    const uint8_t *weights = m->panels + panel * step;
+    const int8_t *codes = x->codes + row * columns;
+    const bool split = x->split < columns;
+    int32_t low[group_rows * pair_lanes], high[group_rows * pair_lanes];
+    clear_sums(second);
+    if (tiles) add_columns(weights, step, panels, tiles->before[row], tile_columns, second);
+    else add_range(weights, step, panels, codes, columns, 0, x->split, second);
+    store_sums(low, pair_lanes, panels, second);
+    if (split) {
+        clear_sums(second);
+        if (tiles) add_columns(weights, step, panels, tiles->after[row], tile_columns, second);
+        add_range(weights, step, panels, codes, columns, tiles ? tile_columns : x->split, columns, second);
+        store_sums(high, pair_lanes, panels, second);
     }
-    int8_t before[product_rows][tile_columns], after[product_rows][tile_columns];
-    const __mmask64 first = split < 64 ? (1ull << split) - 1 : ~0ull;
-    for (size_t r = 0; r < count; r++) {
-        const __m512i codes = _mm512_loadu_si512(rows + r * columns), bias = _mm512_set1_epi32(biases[2 * r]);
-        _mm512_storeu_si512(before[r], _mm512_maskz_mov_epi8(first, codes));
-        _mm512_storeu_si512(after[r], _mm512_maskz_mov_epi8(~first, codes));
-        for (size_t p = 0; p < panels; p++) _mm512_storeu_si512(low + r * width + p * DKV_LANES, bias);
-    }
-    load_sums(low, width, panels, second);
-    add_columns(panel, step, panels, before[0], tile_columns, second);
-    store_sums(low, width, panels, second);
-    panel_dots(panel + tile_columns * DKV_LANES, step, panels, rows + tile_columns, columns, columns - tile_columns, count,
-               biases + 1, 2, high, width);
-    load_sums(high, width, panels, second);
-    add_columns(panel, step, panels, after[0], tile_columns, second);
-    store_sums(high, width, panels, second);
+    finish_products(m, panel, panels, x, row, count, low, split ? high : NULL, false, add, ld, y);
 }
 
-#define HAS_TILES
-#include "kernels.h"
+INLINE void multiply_group(const dkv_matrix *m, size_t panel, size_t panels, const dkv_codes *x, const split_tiles *tiles,
+                           size_t row, size_t count, const float *add, size_t ld, float *const *y) {
+    if (panels == 2 && count == group_rows) multiply_panels(m, panel, 2, x, tiles, row, group_rows, true, add, ld, y);
+    else if (panels == 2 && count > tile_rows) multiply_panels(m, panel, 2, x, tiles, row, count, true, add, ld, y);
+    else if (panels == 2) multiply_panels(m, panel, 2, x, tiles, row, count, false, add, ld, y);
+    else if (count > tile_rows) multiply_panels(m, panel, 1, x, tiles, row, count, true, add, ld, y);
+    else multiply_panels(m, panel, 1, x, tiles, row, count, false, add, ld, y);
+}
+
+/// Rows of whole tiles, at most DKV_BLOCK_ROWS.
+static void multiply(const dkv_matrix *m, const dkv_codes *x, size_t rows, const float *add, size_t ld, float *const *y) {
+    const size_t all = m->outputs / DKV_LANES, step = DKV_LANES * m->inputs, groups = (rows + group_rows - 1) / group_rows;
+    const bool within = x->split % tile_columns != 0;
+    split_tiles tiles;
+    if (within) split_rows(x, rows, &tiles);
+    begin_dots(rows < group_rows ? rows : group_rows);
+    for (size_t panel = 0; panel < all; panel += 2) {
+        const size_t panels = all - panel < 2 ? 1 : 2, left = all - panel - panels;
+        for (size_t i = 0; i < groups; i++) {
+            prefetch_share(m->panels + (panel + panels) * step, (left < 2 ? left : 2) * step, i, groups);
+            // The last group is a whole one as well, whose first rows come out a second time.
+            const size_t count = rows < group_rows ? rows : group_rows, row = i < groups - 1 ? i * group_rows : rows - count;
+            multiply_group(m, panel, panels, x, within ? &tiles : NULL, row, count, add, ld, y);
+        }
+    }
+    end_dots();
+}
 
 void dkv_pair_search_amx(const dkv_candidates *c, const int8_t *rows, size_t count, const size_t *limits,
                          int32_t *scratch, uint32_t *first, uint32_t *second) {
     pair_search(c, rows, count, limits, scratch, first, second);
 }
 
+void dkv_multiply_vnni(const dkv_matrix *, const dkv_codes *, size_t, const float *, size_t, float *const *);
+
 void dkv_multiply_amx(const dkv_matrix *matrix, const dkv_codes *codes, size_t rows, const float *add, size_t ld,
                       float *const *y) {
-    multiply(matrix, codes, rows, add, ld, y);
+    const bool fits = codes->columns % tile_columns == 0 && (codes->split < tile_columns || codes->split % tile_columns == 0);
+    if (fits && rows <= DKV_BLOCK_ROWS) multiply(matrix, codes, rows, add, ld, y);
+    else dkv_multiply_vnni(matrix, codes, rows, add, ld, y);
 }
 #pragma clang attribute pop
 #endif

@@ -36,7 +36,11 @@ INLINE void panel_dots(const uint8_t *panel, size_t step, size_t panels, const i
     }
 }
 
+INLINE void begin_dots(size_t count) { (void)count; }
+INLINE void end_dots(void) {}
+
 #include "kernels.h"
+#include "multiply.h"
 
 void dkv_pair_search_avx2(const dkv_candidates *c, const int8_t *rows, size_t count, const size_t *limits,
                           int32_t *scratch, uint32_t *first, uint32_t *second) {

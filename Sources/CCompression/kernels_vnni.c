@@ -7,7 +7,11 @@
 #define INLINE static inline __attribute__((always_inline))
 #include "dots_vnni.h"
 #define panel_dots vnni_dots
+INLINE void begin_dots(size_t count) { (void)count; }
+INLINE void end_dots(void) {}
+
 #include "kernels.h"
+#include "multiply.h"
 
 void dkv_pair_search_vnni(const dkv_candidates *c, const int8_t *rows, size_t count, const size_t *limits,
                           int32_t *scratch, uint32_t *first, uint32_t *second) {

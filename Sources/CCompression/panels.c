@@ -58,7 +58,11 @@ static void panel_dots(const uint8_t *panel, size_t step, size_t panels, const i
     }
 }
 
+INLINE void begin_dots(size_t count) { (void)count; }
+INLINE void end_dots(void) {}
+
 #include "kernels.h"
+#include "multiply.h"
 
 #if defined(__x86_64__)
 void dkv_pair_search_avx2(const dkv_candidates *, const int8_t *, size_t, const size_t *, int32_t *, uint32_t *,

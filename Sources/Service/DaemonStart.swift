@@ -30,6 +30,7 @@ extension Daemon {
             path: path, weights: settings.weights, threads: settings.threads,
             takesAdvice: settings.takesAdvice)
         let preparer = try loaded.preparer(templates)
+        Thread.detachNewThread { preparer.warmUp() }
         let queue = JobQueue(client: PostgresClient(database.settings, logger: logger), logger: logger)
         let engine = try await loaded.engine(settings, path: path, installation: installation, logger: starting) {
             try await queue.firstDocuments()

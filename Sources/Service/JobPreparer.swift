@@ -67,6 +67,11 @@ public struct JobPreparer: Sendable {
         }
     }
 
+    /// Does once what the first job would wait for otherwise: tables that text is split by are made when they are first used.
+    public func warmUp() {
+        _ = try? tokenizer.encode(chatTemplate.render([ChatMessage(role: .user, content: "Hello.")], JobOptions()))
+    }
+
     /// Makes the request.
     ///
     /// - Throws: ``JobFault`` for everything that is wrong with the job.

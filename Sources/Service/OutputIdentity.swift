@@ -24,12 +24,13 @@ struct OutputIdentity: Sendable {
         let bias = sampling.logitBias.sorted { $0.key < $1.key }
         sampling.logitBias = [:]
         let parts = [
-            "\(engine)", sparse.map { "\($0)" } ?? "", "\(request.prompt)", "\(request.maxTokens) \(request.minTokens)",
-            "\(sampling)", "\(bias)",
-            "\(request.stopStrings)", "\(request.stopTokens.sorted())", request.constraint?.schema ?? "",
+            "\(engine)", sparse.map { "\($0)" } ?? "", "\(request.maxTokens) \(request.minTokens)", "\(sampling)", "\(bias)",
+            "\(request.prompt.count)", "\(request.stopStrings)", "\(request.stopTokens.sorted())", request.constraint?.schema ?? "",
         ]
         var hash = SHA256()
         for part in parts { hash.update(data: Array("\(part.utf8.count) \(part)".utf8)) }
+        // Little-endian, as all machines are that this runs on; here and below.
+        request.prompt.withUnsafeBytes { hash.update(bufferPointer: $0) }
         digest = hash.finalize()
     }
 
@@ -37,7 +38,6 @@ struct OutputIdentity: Sendable {
     func fingerprint(of output: [TokenID]) -> String {
         var hash = SHA256()
         hash.update(data: Array(digest))
-        // Little-endian, as all machines are that this runs on.
         output.withUnsafeBytes { hash.update(bufferPointer: $0) }
         return hash.finalize().map { byte in
             let digits = String(byte, radix: 16)
