@@ -176,10 +176,15 @@ INLINE void add_block(block_traits traits, weight_block w, activation_block x, s
     }
 }
 
-/// Asks for what comes a little later, where memory is the limit (few rows): into the second level and not far ahead,
-/// which measured best on Zen 4; the hardware's own prefetching does the rest. Past the end it does nothing.
-INLINE void prefetch_pair(block_traits traits, const uint8_t *pair) {
-    enum { distance = 320 };
+/// How far ahead of their use weights are asked for, in bytes; 0: not at all. On Zen 4 the hardware's own prefetching does well, and
+/// little helps, with few rows; Xeons wait for memory at any number of rows unless it is asked for far ahead (ops/bench/RESULTS.md).
+INLINE size_t prefetch_distance(size_t rows) {
+    if (__builtin_cpu_is("intel")) return 5120;
+    return rows <= few_rows ? 320 : 0;
+}
+
+/// Asks for the pair of blocks that comes so much later, into the second level. Past the end it does nothing.
+INLINE void prefetch_pair(block_traits traits, const uint8_t *pair, size_t distance) {
     for (size_t i = 0; i < pair_bytes(traits); i += 64) _mm_prefetch((const char *)pair + distance + i, _MM_HINT_T1);
 }
 
@@ -198,9 +203,10 @@ INLINE void multiply_rows(block_traits traits, const tile_job *job, size_t rows)
     const uint8_t *pair = matrix->panels + job->panel * matrix->panel_bytes;
     __m512 sums[tile_rows];
     for (size_t row = 0; row < rows; row++) sums[row] = _mm512_setzero_ps();
+    const size_t distance = prefetch_distance(rows);
     size_t block = 0;
     for (; block + 1 < matrix->blocks; block += 2, pair += pair_bytes(traits)) {
-        if (rows <= few_rows) prefetch_pair(traits, pair);
+        if (distance > 0) prefetch_pair(traits, pair, distance);
 #pragma clang loop unroll(full)
         for (size_t i = 0; i < 2; i++) {
             activation_block x = activation_block_at(job->tile, rows, block + i);

@@ -8,8 +8,9 @@ import Tokenization
 
 /// Measures workloads of random tokens through the same engine that runs jobs.
 ///
-/// Prefill is timed with one new token, decode by the difference to a second run with all of them, both on fresh
-/// prompts: what a prompt costs and what a token costs, apart.
+/// Prefill is timed with one new token, decode in a second run with all of them, on fresh prompts, from the moment when the last
+/// prompt has been computed. Where most tokens come before that moment, between prompts, it is the difference of the two
+/// runs; on a machine whose speed changes that says little if prompts take much longer than tokens.
 struct WorkloadRunner {
     /// The line of JSON for one workload.
     struct Line: Encodable {
@@ -23,7 +24,7 @@ struct WorkloadRunner {
         let policy: String
         /// Tokens that all prompts begin with alike.
         let shared: Int
-        /// Seconds to one new token for each prompt, and to all of them.
+        /// Seconds to one new token for each prompt, and, at the speed of decoding, to all of them.
         let seconds: [Double]
         /// Milliseconds of a step once all prompts are computed, by what they went into.
         let step: Step
@@ -55,6 +56,9 @@ struct WorkloadRunner {
     private struct Course {
         let seconds: Double
         let step: Step
+        /// Tokens generated once all prompts were computed, and the seconds from then on.
+        let outputTokens: Int
+        let outputSeconds: Double
     }
 
     let engine: GenerationEngine
@@ -81,16 +85,21 @@ struct WorkloadRunner {
     /// Measures one workload.
     mutating func measure(_ work: Workload, newTokens: Int) async throws -> Line {
         let short = try await run(work, newTokens: 1), long = try await run(work, newTokens: newTokens)
-        let decoded = Double(work.batch * (newTokens - 1)), seconds = long.seconds - short.seconds
-        // Where noise exceeds the decode itself there is no figure to give.
-        let decode = seconds > 0 ? decoded / seconds : 0, peak = peakResidentBytes(), load = engine.load
+        let decoded = work.batch * (newTokens - 1), decode = decodeSpeed(short, long, decoded: decoded)
+        let peak = peakResidentBytes(), load = engine.load
         return Line(
             batch: work.batch, prompt: work.prompt,
             prefillTPS: rounded(Double(work.batch * work.prompt) / short.seconds), decodeTPS: rounded(decode),
             kvBytesPerToken: kvBytesPerToken, peakRSSBytes: peak, policy: policy, shared: min(shared, work.prompt - 1),
-            seconds: [short.seconds, long.seconds],
+            seconds: [short.seconds, decode > 0 ? short.seconds + Double(decoded) / decode : long.seconds],
             step: long.step, decodeTPSPerGiB: rounded(decode / (Double(peak) / Double(1 << 30))),
             suspensions: load.suspensions, kvPeakBytes: load.kvPeakBytes)
+    }
+
+    /// Tokens a second; 0 where only the difference of two runs would tell and noise exceeds it.
+    private func decodeSpeed(_ short: Course, _ long: Course, decoded: Int) -> Double {
+        if long.outputTokens > decoded / 2 { return Double(long.outputTokens) / long.outputSeconds }
+        return long.seconds > short.seconds ? Double(decoded) / (long.seconds - short.seconds) : 0
     }
 
     /// The mean step between two moments.
@@ -139,8 +148,11 @@ struct WorkloadRunner {
         }
         let last = Moment(of: engine)
         prefill.cancel()
+        let middle = await prefill.value
         return Course(
-            seconds: (last.time - start) / .seconds(1), step: step(from: await prefill.value, to: last))
+            seconds: (last.time - start) / .seconds(1), step: step(from: middle, to: last),
+            outputTokens: last.load.outputTokens - middle.load.outputTokens,
+            outputSeconds: (last.time - middle.time) / .seconds(1))
     }
 
     private mutating func tokens(_ count: Int) -> [TokenID] {
