@@ -26,16 +26,28 @@ enum Sampler {
     }
 
     /// The index of the largest value, the lowest such index on a tie.
+    ///
+    /// First the value, then where it is: the whole batch waits for this, and it takes many lanes at once.
     private static func argmax(_ logits: UnsafeBufferPointer<Float>) throws(GenerationError) -> Int {
-        var best = 0
-        var bestValue = -Float.infinity
-        for (index, value) in logits.enumerated() {
-            // A NaN anywhere means the sequence's state is lost, even where a maximum exists.
-            guard !value.isNaN else { throw .numericalFailure }
-            if value > bestValue { (best, bestValue) = (index, value) }
+        typealias Lanes = SIMD16<Float>
+        let bytes = UnsafeRawBufferPointer(logits), whole = logits.count / Lanes.scalarCount * Lanes.scalarCount
+        func lanes(_ index: Int) -> Lanes {
+            bytes.loadUnaligned(fromByteOffset: index * MemoryLayout<Float>.stride, as: Lanes.self)
         }
-        guard bestValue.isFinite else { throw .numericalFailure }
-        return best
+        var largest = Lanes(repeating: -.infinity), isNumber = SIMDMask<Lanes.MaskStorage>(repeating: true)
+        for index in stride(from: 0, to: whole, by: Lanes.scalarCount) {
+            let values = lanes(index)
+            isNumber .&= values .== values
+            largest.replace(with: values, where: values .> largest)
+        }
+        let rest = logits[whole...]
+        // A NaN anywhere means the sequence's state is lost, even where a maximum exists.
+        guard all(isNumber), !rest.contains(where: \.isNaN) else { throw .numericalFailure }
+        let best = max(largest.max(), rest.max() ?? -.infinity)
+        guard best.isFinite else { throw .numericalFailure }
+        let start = stride(from: 0, to: whole, by: Lanes.scalarCount).first { any(lanes($0) .== best) } ?? whole
+        guard let index = logits[start...].firstIndex(of: best) else { throw .numericalFailure }
+        return index
     }
 
     struct Candidate {
