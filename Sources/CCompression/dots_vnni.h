@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Products of bytes with AVX-512 VNNI: one vpdpbusd multiplies 4 columns of a row with 16 lanes of a panel. Lanes are biased by
-// 128, which `bias` makes up for. Included by the files of the instruction sets that have it.
-#include <immintrin.h>
-#include <string.h>
-
-#include "CCompression.h"
+// 128, which `bias` makes up for. Included by the files of the instruction sets that have it, after what they include.
 
 /// Two panels at once load each value of a row once for both.
 INLINE void some_dots(const uint8_t *panel, size_t step, const size_t panels, const int8_t *rows, size_t ld, size_t columns,

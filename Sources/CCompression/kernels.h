@@ -1,7 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// Search for reference pairs and products. Included once per instruction set; the loops below become vector code of that set.
-// The including file has panel_dots: to[row][lane] = bias[row] + Σ row · lane over the first columns of one panel, or of two
-// that are `step` bytes apart. With HAS_TILES it also has what is below `/// The first place of the least of `norms − factor · dots + 2 · crossed` (crossed may be NULL).
+// Search for reference pairs, and what products have in common. Included once per instruction set; the loops below become vector
+// code of that set. The including file has
+//   panel_dots   to[row][lane] = bias[row] + Σ row · lane over the first columns of one panel, or of two that are `step` bytes
+//                apart, for up to DKV_SEARCH_ROWS rows
+//   begin_dots   what comes before the calls for a number of rows, and `end_dots` after them
+#include <stdbool.h>
+#include <string.h>
+
+#include "CCompression.h"
+
+// A product and a sum that are rounded once, where a set can do that, would give other bits than elsewhere.
+#pragma STDC FP_CONTRACT OFF
+
+/// The first place of the least of `norms − factor · dots + 2 · crossed` (crossed may be NULL).
 INLINE uint32_t least(const int32_t *norms, const int32_t *dots, int32_t factor, const int32_t *crossed, size_t count) {
     enum { lanes = 16 };
     // Each lane keeps the first of its own, so that nothing is looked for afterwards.

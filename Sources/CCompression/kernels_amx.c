@@ -3,6 +3,8 @@
 #include "CCompression.h"
 
 #if defined(__x86_64__)
+#include <immintrin.h>
+#include <string.h>
 #define INSTRUCTIONS "avx2,avx512f,avx512bw,avx512vl,avx512vnni,amx-tile,amx-int8"
 #pragma clang attribute push(__attribute__((target(INSTRUCTIONS))), apply_to = function)
 #define INLINE static inline __attribute__((always_inline))
@@ -12,6 +14,7 @@ enum { tile_rows = 16, tile_columns = 64, group_rows = 2 * tile_rows, pair_lanes
 
 // Registers: 0 to 3 are sums, of the first and second rows with the first and second panel each; 4 and 5 rows; 6 and 7 panels.
 
+/// The argument of ldtilecfg (CKernels, which this target does not know, has the same).
 typedef struct __attribute__((packed)) tile_shapes {
     uint8_t palette, start_row, reserved[14];
     uint16_t row_bytes[16];
@@ -22,7 +25,7 @@ typedef struct __attribute__((packed)) tile_shapes {
 INLINE void begin_dots(size_t count) {
     const uint8_t first = (uint8_t)(count < tile_rows ? count : tile_rows), second = (uint8_t)(count - first);
     tile_shapes shapes = {.palette = 1, .rows = {first, first, second, second, first, second, tile_rows, tile_rows}};
-    for (size_t i = 0; i < 8; i++) shapes.row_bytes[i] = shapes.rows[i] ? 64 : 0;
+    for (size_t i = 0; i < 8; i++) shapes.row_bytes[i] = shapes.rows[i] ? tile_columns : 0;
     _tile_loadconfig(&shapes);
 }
 
@@ -31,14 +34,14 @@ INLINE void end_dots(void) { _tile_release(); }
 /// Adds the products of `tile_columns` columns.
 INLINE void add_columns(const uint8_t *panel, size_t step, const size_t panels, const int8_t *rows, size_t ld, const bool second) {
     _tile_loadd(4, rows, ld);
-    _tile_loadd(6, panel, 64);
+    _tile_loadd(6, panel, tile_columns);
     _tile_dpbsud(0, 4, 6);
     if (second) {
         _tile_loadd(5, rows + tile_rows * ld, ld);
         _tile_dpbsud(2, 5, 6);
     }
     if (panels == 2) {
-        _tile_loadd(7, panel + step, 64);
+        _tile_loadd(7, panel + step, tile_columns);
         _tile_dpbsud(1, 4, 7);
         if (second) _tile_dpbsud(3, 5, 7);
     }
@@ -132,7 +135,7 @@ INLINE void multiply_group(const dkv_matrix *m, size_t panel, size_t panels, con
     else multiply_panels(m, panel, 1, x, tiles, row, count, false, add, ld, y);
 }
 
-/// Rows of whole tiles, at most DKV_BLOCK_ROWS.
+/// At most DKV_BLOCK_ROWS rows, of a multiple of 64 columns; the split is below 64 or a multiple of it.
 static void multiply(const dkv_matrix *m, const dkv_codes *x, size_t rows, const float *add, size_t ld, float *const *y) {
     const size_t all = m->outputs / DKV_LANES, step = DKV_LANES * m->inputs, groups = (rows + group_rows - 1) / group_rows;
     const bool within = x->split % tile_columns != 0;

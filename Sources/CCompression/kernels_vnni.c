@@ -3,6 +3,8 @@
 #include "CCompression.h"
 
 #if defined(__x86_64__)
+#include <immintrin.h>
+#include <string.h>
 #pragma clang attribute push(__attribute__((target("avx2,avx512f,avx512bw,avx512vl,avx512vnni"))), apply_to = function)
 #define INLINE static inline __attribute__((always_inline))
 #include "dots_vnni.h"

@@ -103,11 +103,11 @@ void dkv_multiply(dkv_codec_isa isa, const dkv_matrix *matrix, const dkv_codes *
 dkv_codec_isa dkv_codec_best(int most) {
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    if (most >= 3) return DKV_CODEC_AMX;
-    if (most >= 2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
-        && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni")) {
-        return DKV_CODEC_VNNI;
-    }
+    const bool vnni = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
+        && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+    const bool tiles = __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-int8");
+    if (most >= 3 && vnni && tiles) return DKV_CODEC_AMX;
+    if (most >= 2 && vnni) return DKV_CODEC_VNNI;
     if (most >= 1 && __builtin_cpu_supports("avx2")) return DKV_CODEC_AVX2;
 #else
     (void)most;

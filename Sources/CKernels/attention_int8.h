@@ -11,6 +11,7 @@
 //   v_dot_halves     sums + Σ low · a + Σ high · b, of unsigned bytes below 16 and signed ones, at most `halves_groups` times;
 //   v_end_halves     acc + such sums
 //   few_vectors      how many vectors of tokens leave registers for all of few rows
+//   HAS_TILES        defined where many rows are multiplied in tiles (attention_int8_tiles.h), not in lanes (attention_int8_lanes.h)
 //
 // There are two ways through a page (see kv_int8.h for what both compute). With many rows, lanes are rows: maxima and sums
 // need no work across lanes, and keys and values are broadcast. With few rows, lanes are tokens, then elements.

@@ -19,7 +19,7 @@ typedef struct band {
     V maximum[band_vectors], sum[band_vectors];
     float *chunk;               // outputs [d][band_rows]
     // Of the page at hand.
-    float *scores;              // [page_tokens][band_rows]; between, products
+    float *scores;              // [page_tokens][band_rows]; before that, and once weights are made, products of tiles
     int32_t *weights;           // [page_tokens / 4][band_rows]: four unsigned codes
     int8_page page;
     const int32_t *value_sums;  // [d]: 128 times the sums of values, with signed codes

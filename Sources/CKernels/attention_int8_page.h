@@ -4,8 +4,8 @@
 
 /// 64 tokens of one head as vpdpbusd reads them.
 typedef struct int8_page {
-    uint8_t *keys;               // [d / 4][page_tokens][4]: v_keys(codes + 128)
-    int8_t *values;              // [page_tokens / 4][d][4]
+    uint8_t *keys;               // [d / 4][page_tokens][4]: v_keys(codes + 128); for tiles [page_tokens][d]
+    int8_t *values;              // [page_tokens / 4][d][4]; for tiles [d][page_tokens]
     const float *key_scales, *value_scales;
 } int8_page;
 

@@ -10,7 +10,7 @@ enum { chains = 12 };
 #define EACH(i) _Pragma("clang loop unroll(full)") for (size_t i = 0; i < chains; i++)
 
 #if defined(__x86_64__)
-#include "tiles_amx.h"
+#include <immintrin.h>
 
 __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni"))) static uint64_t dot_vnni(size_t rounds) {
     __m512i sum[chains], x = _mm512_set1_epi8(1);
@@ -22,24 +22,6 @@ __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni"))) static uint64_t 
         }
     }
     return (uint64_t)_mm512_reduce_add_epi32(sum[0]);
-}
-
-/// Of a round.
-enum { tile_products = 4 * tile_most_rows * tile_row_bytes / 4 * tile_row_bytes };
-
-__attribute__((target("amx-tile,amx-int8"))) static uint64_t dot_amx(size_t rounds) {
-    const tile_shapes shapes = whole_tiles();
-    int32_t sums[tile_most_rows][tile_row_bytes / 4];
-    _tile_loadconfig(&shapes);  // which makes all tiles zero
-    for (size_t r = 0; r < rounds; r++) {
-        _tile_dpbusd(0, 4, 6);
-        _tile_dpbusd(1, 4, 7);
-        _tile_dpbusd(2, 5, 6);
-        _tile_dpbusd(3, 5, 7);
-    }
-    _tile_stored(0, sums, sizeof sums[0]);
-    _tile_release();
-    return (uint64_t)sums[0][0];
 }
 
 __attribute__((target("avx2"))) static uint64_t dot_avx2(size_t rounds) {
@@ -111,9 +93,6 @@ static uint64_t fma_scalar(size_t rounds) {
 }
 
 size_t dkv_limit_dot_operations(dkv_isa isa) {
-#if defined(__x86_64__)
-    if (isa == DKV_ISA_AMX) return 2 * tile_products;
-#endif
     return chains * 2 * (has_vnni(isa) ? 64 : isa == DKV_ISA_SCALAR ? 1 : 32);
 }
 
@@ -121,10 +100,6 @@ void dkv_limit_dot_task(void *context, size_t index, size_t worker) {
     (void)index, (void)worker;
     dkv_limit *self = context;
 #if defined(__x86_64__)
-    if (self->isa == DKV_ISA_AMX) {
-        self->sink += dot_amx(self->rounds);
-        return;
-    }
     if (has_vnni(self->isa)) {
         self->sink += dot_vnni(self->rounds);
         return;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tiles of AMX: eight registers of up to 16 rows of 64 bytes. Included inside functions' target attributes.
+// Tiles of AMX: eight registers of up to 16 rows of 64 bytes.
 #ifndef DELTAKV_TILES_AMX_H
 #define DELTAKV_TILES_AMX_H
 

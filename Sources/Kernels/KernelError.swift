@@ -17,7 +17,10 @@ public enum KernelError: Error, Equatable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .unknownInstructionSet(let name):
-            "DELTAKV_ISA is \"\(name)\", which is none of scalar, avx2, avx512; unset it to use the best this CPU has."
+            """
+            DELTAKV_ISA is "\(name)", which is none of \(InstructionSet.allCases.map(\.rawValue).joined(separator: ", ")); \
+            unset it to use the best this CPU has.
+            """
         case .unsupportedInstructionSet(let asked, let best):
             "DELTAKV_ISA asks for \(asked.rawValue), but this CPU supports at most \(best.rawValue); unset it or lower it."
         case .outOfMemory(let bytes, let code):

@@ -3,7 +3,7 @@ import CKernels
 
 /// What this machine can do at most with all threads of a pool and one instruction set, measured: the yardstick of kernels.
 public struct MachineLimits: Sendable {
-    /// Operations a second, two for each product of int8 that is added to an int32.
+    /// Operations a second, two for each product of int8 that is added to an int32, in vectors: tiles of AMX do more.
     public let int8OperationsPerSecond: Double
     /// Operations a second, two for each fp32 multiply-add.
     public let floatOperationsPerSecond: Double

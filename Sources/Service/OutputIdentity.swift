@@ -24,8 +24,10 @@ struct OutputIdentity: Sendable {
         let bias = sampling.logitBias.sorted { $0.key < $1.key }
         sampling.logitBias = [:]
         let parts = [
-            "\(engine)", sparse.map { "\($0)" } ?? "", "\(request.maxTokens) \(request.minTokens)", "\(sampling)", "\(bias)",
-            "\(request.prompt.count)", "\(request.stopStrings)", "\(request.stopTokens.sorted())", request.constraint?.schema ?? "",
+            "\(engine)", sparse.map { "\($0)" } ?? "", "\(request.maxTokens) \(request.minTokens)", "\(sampling)",
+            "\(bias)",
+            "\(request.prompt.count)", "\(request.stopStrings)", "\(request.stopTokens.sorted())",
+            request.constraint?.schema ?? "",
         ]
         var hash = SHA256()
         for part in parts { hash.update(data: Array("\(part.utf8.count) \(part)".utf8)) }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import CCompression
+import Kernels
 import Testing
 
 @testable import Compression
-import Kernels
 
 /// Products of rows and matrices in int8.
 @Suite struct ProductTests {
@@ -42,15 +42,17 @@ import Kernels
         for (outputs, inputs, split) in [(16, 4, 4), (32, 64, 32), (48, 96, 96), (192, 384, 32), (16, 768, 384)] {
             let weights = (0..<outputs * inputs).map { _ in Double(random.value()) }
             let matrix = EightBitMatrix(weights, columns: inputs), added = (0..<outputs).map { _ in random.value() }
-            let rows = (0..<19).map { row in (0..<inputs).map { $0 < split ? 9 * random.value() : random.value() } }
+            let rows = (0..<129).map { row in (0..<inputs).map { $0 < split ? 9 * random.value() : random.value() } }
             let all = try multiply(rows, matrix, split: split, added: added, DKV_CODEC_SCALAR)
             for isa in Self.sets {
-                #expect(try multiply(rows, matrix, split: split, added: added, isa) == all)
-                for (index, row) in rows.enumerated() {
-                    #expect(try multiply([row], matrix, split: split, added: added, isa) == [all[index]])
+                // Rows are taken by 8, by 16 and by 32, at most 128 at once in tiles.
+                for count in [1, 7, 8, 9, 16, 17, 32, 33, 100, 128, 129] {
+                    let some = try multiply(Array(rows.prefix(count)), matrix, split: split, added: added, isa)
+                    #expect(some == Array(all.prefix(count)))
                 }
+                #expect(try multiply([rows[77]], matrix, split: split, added: added, isa) == [all[77]])
             }
-            for (index, row) in rows.enumerated() {
+            for (index, row) in rows.enumerated().prefix(19) {
                 for output in 0..<outputs {
                     let exact = zip(row, weights[output * inputs..<(output + 1) * inputs])
                         .reduce(Double(added[output])) { $0 + Double($1.0) * $1.1 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import CCompression
+import Kernels
 import Testing
 
 @testable import Compression
-import Kernels
 
 /// Candidates and rows of int8.
 private struct Search {

@@ -16,6 +16,20 @@ import Tokenization
         #expect(try choose([-.infinity, -5], .greedy) == 1)
     }
 
+    /// Many values are looked at together, and what is left one by one.
+    @Test func greedyFindsTheFirstOfTheLargestWhereverItIs() throws {
+        var generator = SplitMix64(seed: 5, stream: 0)
+        for count in [1, 2, 15, 16, 17, 31, 32, 100, 1000] {
+            for _ in 0..<20 {
+                var logits = (0..<count).map { _ in Float(Int(generator.nextUnit() * 40)) - 20 }
+                let expected = try #require(logits.firstIndex(of: logits.max() ?? 0))
+                #expect(try choose(logits, .greedy) == TokenID(expected))
+                logits[Int(generator.nextUnit() * Double(count))] = .nan
+                #expect(throws: GenerationError.numericalFailure) { try choose(logits, .greedy) }
+            }
+        }
+    }
+
     @Test(arguments: [[Float.nan, 1], [1, Float.nan], [-.infinity, -.infinity], [.infinity, 1]])
     func logitsThatAreNotNumbersAreAnError(logits: [Float]) {
         #expect(throws: GenerationError.numericalFailure) { try choose(logits, .greedy) }

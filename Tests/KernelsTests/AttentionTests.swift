@@ -48,7 +48,7 @@ import Testing
     @Test(arguments: [
         (1, 1, 16, 70), (2, 1, 32, 200), (3, 1, 64, 1030), (5, 1, 48, 129), (8, 1, 80, 65), (9, 9, 16, 66),
         (9, 1, 128, 64),
-        (12, 2, 64, 600), (16, 1, 96, 130), (48, 1, 256, 67),
+        (12, 2, 64, 600), (16, 1, 96, 130), (12, 1, 192, 70), (48, 1, 256, 67),
     ])
     func int8IsTheSameEverywhere(_ shape: (Int, Int, Int, Int)) throws {
         let s = Sequence(heads: shape.0, kvHeads: shape.1, dimension: shape.2, tokens: shape.3, seed: 21, scale: 3)

@@ -20,18 +20,20 @@ def times(line, gen):
 
 
 def speed(outcomes, key, gen):
-    """Tokens a second from the medians of the times, which noise hurts less than a median of quotients.
+    """Tokens a second from the medians of the times, which noise hurts less than a median of quotients: to one new token, and from
+    there to all of them.
 
     None where there is no line; 0 where noise was larger than the decode.
     """
     lines = measured(outcomes)
     if not lines:
         return None
-    short, long = map(statistics.median, zip(*(times(line, gen) for line in lines)))
+    pairs = [times(line, gen) for line in lines]
+    short, rest = statistics.median(pair[0] for pair in pairs), statistics.median(pair[1] - pair[0] for pair in pairs)
     batch, prompt = lines[0]["batch"], lines[0]["prompt"]
     if key == "prefill_tps":
         return batch * prompt / short
-    return batch * (gen - 1) / (long - short) if long > short else 0
+    return batch * (gen - 1) / rest if rest > 0 else 0
 
 
 def cell(outcomes, key, options):

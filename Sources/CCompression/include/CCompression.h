@@ -24,15 +24,15 @@
 
 // ---- Panels ---------------------------------------------------------------------------------------------------------
 
-/// Sets of CPU instructions; the values of `dkv_isa` in CKernels, and one more.
+/// Sets of CPU instructions, with the values of `dkv_isa` in CKernels; VNNI stands for AVX-512.
 typedef enum dkv_codec_isa {
     DKV_CODEC_SCALAR = 0,
     DKV_CODEC_AVX2 = 1,
     DKV_CODEC_VNNI = 2,
     DKV_CODEC_AMX = 3,
 } dkv_codec_isa;
-/// The best set of this CPU that is not above `most` (0 scalar, 1 AVX2, 2 AVX-512, which needs VNNI here, 3 AMX: of this the
-/// caller knows that the CPU has it and that the process may use it).
+/// The best set of this CPU that is not above `most` (0 scalar, 1 AVX2, 2 AVX-512, which needs VNNI here, 3 AMX, which the
+/// process has been allowed to use).
 dkv_codec_isa dkv_codec_best(int most);
 
 /// Rows of int8 in panels `[ceil(count / 16)][columns / 4][16][4]`, bytes biased by 128; `columns` is a multiple of 4.

@@ -13,7 +13,7 @@ typedef struct dkv_limit {
     volatile uint64_t sink;  // what was computed, so that it is computed
 } dkv_limit;
 
-/// Products of int8 with sums in int32: operations (two a product) of a round.
+/// Products of int8 with sums in int32, in vectors: operations (two a product) of a round.
 size_t dkv_limit_dot_operations(dkv_isa isa);
 void dkv_limit_dot_task(void *context, size_t index, size_t worker);
 /// fp32 multiply-adds: operations (two each) of a round.

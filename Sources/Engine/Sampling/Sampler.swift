@@ -25,29 +25,39 @@ enum Sampler {
         return TokenID(draw(from: candidates, uniform: generator.nextUnit()))
     }
 
+    private typealias Lanes = SIMD16<Float>
+
     /// The index of the largest value, the lowest such index on a tie.
     ///
-    /// First the value, then where it is: the whole batch waits for this, and it takes many lanes at once.
+    /// First the value, then where it is: the whole batch waits for this, and so it takes many values at once.
     private static func argmax(_ logits: UnsafeBufferPointer<Float>) throws(GenerationError) -> Int {
-        typealias Lanes = SIMD16<Float>
-        let bytes = UnsafeRawBufferPointer(logits), whole = logits.count / Lanes.scalarCount * Lanes.scalarCount
-        func lanes(_ index: Int) -> Lanes {
-            bytes.loadUnaligned(fromByteOffset: index * MemoryLayout<Float>.stride, as: Lanes.self)
+        let best = try largest(of: logits), whole = logits.count / Lanes.scalarCount * Lanes.scalarCount
+        let start =
+            stride(from: 0, to: whole, by: Lanes.scalarCount).first { any(lanes(logits, at: $0) .== best) } ?? whole
+        guard let index = logits[start...].firstIndex(of: best) else {
+            preconditionFailure("the largest value is nowhere")
         }
-        var largest = Lanes(repeating: -.infinity), isNumber = SIMDMask<Lanes.MaskStorage>(repeating: true)
+        return index
+    }
+
+    /// - Throws: ``GenerationError/numericalFailure`` where there is a NaN anywhere, which means that the sequence's state is lost even
+    ///   where a maximum exists, or no finite maximum.
+    private static func largest(of logits: UnsafeBufferPointer<Float>) throws(GenerationError) -> Float {
+        var largest = Lanes(repeating: -.infinity), areNumbers = SIMDMask<Lanes.MaskStorage>(repeating: true)
+        let whole = logits.count / Lanes.scalarCount * Lanes.scalarCount, rest = logits[whole...]
         for index in stride(from: 0, to: whole, by: Lanes.scalarCount) {
-            let values = lanes(index)
-            isNumber .&= values .== values
+            let values = lanes(logits, at: index)
+            areNumbers .&= values .== values
             largest.replace(with: values, where: values .> largest)
         }
-        let rest = logits[whole...]
-        // A NaN anywhere means the sequence's state is lost, even where a maximum exists.
-        guard all(isNumber), !rest.contains(where: \.isNaN) else { throw .numericalFailure }
+        guard all(areNumbers), !rest.contains(where: \.isNaN) else { throw .numericalFailure }
         let best = max(largest.max(), rest.max() ?? -.infinity)
         guard best.isFinite else { throw .numericalFailure }
-        let start = stride(from: 0, to: whole, by: Lanes.scalarCount).first { any(lanes($0) .== best) } ?? whole
-        guard let index = logits[start...].firstIndex(of: best) else { throw .numericalFailure }
-        return index
+        return best
+    }
+
+    private static func lanes(_ values: UnsafeBufferPointer<Float>, at index: Int) -> Lanes {
+        UnsafeRawBufferPointer(values).loadUnaligned(fromByteOffset: index * MemoryLayout<Float>.stride, as: Lanes.self)
     }
 
     struct Candidate {

@@ -116,9 +116,10 @@ struct WorkloadRunner {
         let load: EngineLoad
         let time: ContinuousClock.Instant
 
+        /// Counters change at the ends of steps: they are of the time when the step under way began, if there is one.
         init(of engine: GenerationEngine) {
             load = engine.load
-            time = .now
+            time = load.stepBegan ?? .now
         }
     }
 
