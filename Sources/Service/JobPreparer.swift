@@ -68,6 +68,7 @@ public struct JobPreparer: Sendable {
     }
 
     /// Does once what the first job would wait for otherwise: tables that text is split by are made when they are first used.
+    /// A template that cannot be rendered is that job's to report.
     public func warmUp() {
         _ = try? tokenizer.encode(chatTemplate.render([ChatMessage(role: .user, content: "Hello.")], JobOptions()))
     }

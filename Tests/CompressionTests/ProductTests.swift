@@ -39,7 +39,10 @@ import Testing
     /// All sets give the same bits, whatever rows come together, and nearly what real numbers would.
     @Test func productsAreTheSameEverywhere() throws {
         var random = Random(61)
-        for (outputs, inputs, split) in [(16, 4, 4), (32, 64, 32), (48, 96, 96), (192, 384, 32), (16, 768, 384)] {
+        let shapes = [
+            (16, 4, 4), (32, 64, 32), (48, 96, 96), (48, 128, 128), (48, 128, 40), (192, 384, 32), (16, 768, 384),
+        ]
+        for (outputs, inputs, split) in shapes {
             let weights = (0..<outputs * inputs).map { _ in Double(random.value()) }
             let matrix = EightBitMatrix(weights, columns: inputs), added = (0..<outputs).map { _ in random.value() }
             let rows = (0..<129).map { row in (0..<inputs).map { $0 < split ? 9 * random.value() : random.value() } }
