@@ -11,18 +11,17 @@ enum { page_tokens = DKV_PAGE_TOKENS, chunk_pages = DKV_CHUNK_TOKENS / DKV_PAGE_
 typedef struct int8_head {
     uint8_t *upper;
     float *key_scales, *value_scales;
-    uint8_t *rows;  // [page_tokens][int8_row_bytes(d)]
+    int8_t *values;  // [page_tokens][d]
+    uint8_t *lower;  // [page_tokens][d / 2]
 } int8_head;
-
-/// Bytes of the lower half of a token's key and its value.
-static inline size_t int8_row_bytes(size_t d) { return d / 2 + d; }
 
 static inline int8_head int8_head_at(char *start, size_t d) {
     int8_head h;
     h.upper = (uint8_t *)start;
     h.key_scales = (float *)(start + page_tokens * d / 2);
     h.value_scales = h.key_scales + page_tokens;
-    h.rows = (uint8_t *)(h.value_scales + page_tokens);
+    h.values = (int8_t *)(h.value_scales + page_tokens);
+    h.lower = (uint8_t *)h.values + page_tokens * d;
     return h;
 }
 
@@ -58,14 +57,14 @@ static inline int32_t sum_of(const int8_t *codes, size_t d) {
 /// Puts a token's codes and scales where the layout has them.
 static inline void int8_place(int8_head head, size_t slot, size_t d, const int8_t *key, float key_scale,
                               const int8_t *value, float value_scale) {
-    uint8_t upper[DKV_MAX_HEAD_DIMENSION / 2], *row = head.rows + slot * int8_row_bytes(d);
+    uint8_t upper[DKV_MAX_HEAD_DIMENSION / 2], *lower = head.lower + slot * d / 2;
     for (size_t i = 0; i < d / 2; i++) {
         const uint8_t first = (uint8_t)(key[i] + 128), second = (uint8_t)(key[d / 2 + i] + 128);
         upper[i] = (uint8_t)(first >> 4 | (second & 0xf0));
-        row[i] = (uint8_t)((first & 0x0f) | second << 4);
+        lower[i] = (uint8_t)((first & 0x0f) | second << 4);
     }
     for (size_t g = 0; g < d / 8; g++) memcpy(head.upper + (g * page_tokens + slot) * 4, upper + g * 4, 4);
-    memcpy(row + d / 2, value, d);
+    memcpy(head.values + slot * d, value, d);
     // Scores carry a NaN into their row's sum, so that one in a value is not lost either.
     head.key_scales[slot] = isnan(value_scale) ? NAN : key_scale;
     head.value_scales[slot] = value_scale;
@@ -116,13 +115,13 @@ typedef struct sparse_notes {
     float *guesses;                   // [DKV_SPARSE_HEADS][capacity]
     int32_t *products;                // [capacity][DKV_SPARSE_HEADS]: query codes times upper halves, in an order of their own
     float *key_scales;                // [capacity]
-    uint32_t *picked;                 // [capacity + page_tokens]
+    uint32_t *picked, *near;          // [capacity + page_tokens]: tokens to attend to, and those of them with the whole key
     uint8_t *codes;                   // [capacity]
 } sparse_notes;
 
 /// Floats of scratch that notes on a context take.
 static inline size_t sparse_notes_size(size_t capacity) {
-    return (2 * DKV_SPARSE_HEADS + 2) * capacity + page_tokens + capacity / 4;
+    return (2 * DKV_SPARSE_HEADS + 3) * capacity + 2 * page_tokens + capacity / 4;
 }
 
 static inline sparse_notes sparse_notes_in(float *scratch, size_t tokens) {
@@ -130,7 +129,8 @@ static inline sparse_notes sparse_notes_in(float *scratch, size_t tokens) {
     n.products = (int32_t *)(n.guesses + DKV_SPARSE_HEADS * n.capacity);
     n.key_scales = (float *)(n.products + DKV_SPARSE_HEADS * n.capacity);
     n.picked = (uint32_t *)(n.key_scales + n.capacity);
-    n.codes = (uint8_t *)(n.picked + n.capacity + page_tokens);
+    n.near = n.picked + n.capacity + page_tokens;
+    n.codes = (uint8_t *)(n.near + n.capacity + page_tokens);
     return n;
 }
 

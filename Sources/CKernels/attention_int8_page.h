@@ -28,7 +28,7 @@ INLINE void join_keys(int8_head h, size_t d, size_t first, uint8_t *keys) {
         const size_t words = d / 8 - start < VW ? d / 8 - start : VW;
         const uint8_t *from[VW];
         V lower[VW];
-        for (size_t lane = 0; lane < VW; lane++) from[lane] = h.rows + (first + lane) * int8_row_bytes(d) + start * 4;
+        for (size_t lane = 0; lane < VW; lane++) from[lane] = h.lower + (first + lane) * d / 2 + start * 4;
         gather_words(from, words, lower);
         for (size_t j = 0; j < words; j++) {
             const size_t at = ((start + j) * page_tokens + first) * 4;
@@ -71,7 +71,7 @@ INLINE void arrange_page(int8_head h, size_t d, int8_page *to) {
     for (size_t t = 0; t < page_tokens; t += VW) join_keys(h, d, t, to->keys);
     for (size_t t = 0; t < page_tokens; t += 4) {
         const int8_t *from[4];
-        for (size_t j = 0; j < 4; j++) from[j] = (const int8_t *)h.rows + (t + j) * int8_row_bytes(d) + d / 2;
+        for (size_t j = 0; j < 4; j++) from[j] = h.values + (t + j) * d;
         mix_values(from, d, to->values + t * d);
     }
     to->key_scales = h.key_scales;

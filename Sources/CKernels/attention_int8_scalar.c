@@ -39,9 +39,7 @@ static void clear(row_state *s) {
     s->sum = 0;
 }
 
-/// A token's row, and its key's code of element i.
-static const uint8_t *row_of(int8_head h, size_t d, size_t token) { return h.rows + token * int8_row_bytes(d); }
-
+/// The halves of a key's code of element i.
 static int32_t upper_of(int8_head h, size_t d, size_t token, size_t i) {
     const size_t half = d / 2, at = i % half;
     const uint8_t both = h.upper[(at / 4 * page_tokens + token) * 4 + at % 4];
@@ -50,7 +48,7 @@ static int32_t upper_of(int8_head h, size_t d, size_t token, size_t i) {
 
 static int32_t lower_of(int8_head h, size_t d, size_t token, size_t i) {
     const size_t half = d / 2;
-    const uint8_t both = row_of(h, d, token)[i % half];
+    const uint8_t both = h.lower[token * half + i % half];
     return i < half ? both & 15 : both >> 4;
 }
 
@@ -100,8 +98,7 @@ static void take(row_state *s, const scored_token *tokens, size_t hidden, size_t
 }
 
 static scored_token scored(const row_state *s, int8_head h, size_t d, size_t token) {
-    const int8_t *value = (const int8_t *)row_of(h, d, token) + d / 2;
-    return (scored_token){score_of(s, h, d, token), h.value_scales[token], value};
+    return (scored_token){score_of(s, h, d, token), h.value_scales[token], h.values + token * d};
 }
 
 static void attend_page(row_state *s, int8_head h, size_t d, size_t hidden, size_t visible) {
@@ -226,6 +223,7 @@ static void attend_sparsely(const dkv_attention *a, const dkv_attention_unit *u,
             for (; taken < page_tokens && i + taken < count; taken++) {
                 const uint32_t t = n.picked[i + taken];
                 tokens[taken] = scored(&states[r], int8_head_of(a, u, t / page_tokens), d, t % page_tokens);
+                if (n.codes[t] > DKV_SPARSE_NEAR) tokens[taken].score = n.guesses[r * n.capacity + t];
             }
             take(&states[r], tokens, 0, taken, d);
         }

@@ -114,44 +114,28 @@ INLINE uint8_t threshold_of(const uint8_t *codes, size_t tokens, size_t kept) {
     return (uint8_t)low;
 }
 
-/// Notes the tokens to attend to, in ascending order; returns their number.
-INLINE size_t pick_tokens(const sparse_notes *n, size_t tokens, size_t kept) {
-    mark_ends(n->codes, tokens);
-    const uint8_t least = threshold_of(n->codes, tokens, kept);
-    const uint8_t most = least < DKV_SPARSE_FARTHEST ? least : DKV_SPARSE_FARTHEST;
+/// Lists the tokens with codes up to `most`, in ascending order, and repeats the last one up to a multiple of VW; returns their
+/// number without that.
+INLINE size_t list_tokens(const uint8_t *codes, size_t tokens, uint8_t most, uint32_t *to) {
     size_t count = 0, t = 0;
-    for (; t + VW <= tokens; t += VW) count += v_pick(n->codes + t, most, (uint32_t)t, n->picked + count);
+    for (; t + VW <= tokens; t += VW) count += v_pick(codes + t, most, (uint32_t)t, to + count);
     for (; t < tokens; t++) {
-        n->picked[count] = (uint32_t)t;
-        count += n->codes[t] <= most;
+        to[count] = (uint32_t)t;
+        count += codes[t] <= most;
     }
+    for (size_t i = count; i % VW != 0; i++) to[i] = to[count - 1];
     return count;
 }
 
-/// A page of picked tokens, and where what is read of them is.
-typedef struct picked_page {
-    size_t count;
-    uint32_t tokens[page_tokens];    // places without a token repeat the last one
-    const uint8_t *rows[page_tokens];
-    const float *value_scales[page_tokens];
-} picked_page;
+/// The code up to which tokens are picked: at least `kept` of them, unless that takes tokens too far away.
+INLINE uint8_t picked_most(const sparse_notes *n, size_t tokens, size_t kept) {
+    const uint8_t least = threshold_of(n->codes, tokens, kept);
+    return least < DKV_SPARSE_FARTHEST ? least : DKV_SPARSE_FARTHEST;
+}
 
-/// Finds the places of up to a page of picked tokens, and asks for what will be read there.
-INLINE void place_picked(const dkv_attention *a, const dkv_attention_unit *u, const uint32_t *picked, size_t count,
-                         picked_page *to) {
-    const size_t bytes = int8_row_bytes(a->shape.head_dimension);
-    to->count = count < page_tokens ? count : page_tokens;
-    if (to->count == 0) return;
-    for (size_t j = 0; j < page_tokens; j++) {
-        const uint32_t token = picked[j < to->count ? j : to->count - 1], slot = token % page_tokens;
-        const int8_head h = int8_head_of(a, u, token / page_tokens);
-        to->tokens[j] = token;
-        to->rows[j] = h.rows + slot * bytes;
-        to->value_scales[j] = h.value_scales + slot;
-        for (size_t i = 0; i < bytes; i += 64) prefetch(to->rows[j] + i);
-        prefetch(to->rows[j] + bytes - 1);
-        prefetch(to->value_scales[j]);
-    }
+/// Where a token's lower half is.
+INLINE const uint8_t *lower_of(const dkv_attention *a, const dkv_attention_unit *u, uint32_t token) {
+    return int8_head_of(a, u, token / page_tokens).lower + token % page_tokens * (a->shape.head_dimension / 2);
 }
 
 /// Where guess_page has put a token's products: transposing within quarters of vectors leaves every fourth token together.
@@ -160,15 +144,15 @@ INLINE const float *products_of(const sparse_notes *n, uint32_t token) {
     return (const float *)n->products + (token - lane + lane % 4 * (VW / 4) + lane / 4) * 4;
 }
 
-/// Scores of VW picked tokens whose rows begin at `from`.
-INLINE void score_picked(const size_t rows, const rows_state *s, const sparse_notes *n, const uint32_t *picked, size_t d,
-                         const uint8_t *const *from, float (*scores)[page_tokens], size_t first) {
+/// Scores of VW near tokens, whose lower halves begin at `from`, instead of their guesses.
+INLINE void score_near(const size_t rows, const rows_state *s, const sparse_notes *n, const uint32_t *near, size_t d,
+                       const uint8_t *const *from) {
     float key_scales[VW];
-    for (size_t lane = 0; lane < VW; lane++) key_scales[lane] = n->key_scales[picked[lane]];
+    for (size_t lane = 0; lane < VW; lane++) key_scales[lane] = n->key_scales[near[lane]];
     V products[few_rows];
     UNROLL for (size_t k = 0; k < 4; k++) {
         const float *quads[VW / 4];
-        UNROLL for (size_t j = 0; j < VW / 4; j++) quads[j] = products_of(n, picked[4 * j + k]);
+        UNROLL for (size_t j = 0; j < VW / 4; j++) quads[j] = products_of(n, near[4 * j + k]);
         products[k] = v_join_quads(quads);
     }
     v_transpose_quads(products);
@@ -191,8 +175,46 @@ INLINE void score_picked(const size_t rows, const rows_state *s, const sparse_no
         }
     }
     UNROLL for (size_t r = 0; r < rows; r++) {
-        const V score = v_mul(v_mul(v_from_int(acc[r]), v_load(key_scales)), v_set(s->query_scale[r]));
-        v_store(scores[r] + first, score);
+        float scores[VW];
+        v_store(scores, v_mul(v_mul(v_from_int(acc[r]), v_load(key_scales)), v_set(s->query_scale[r])));
+        for (size_t lane = 0; lane < VW; lane++) n->guesses[r * n->capacity + near[lane]] = scores[lane];
+    }
+}
+
+/// Scores of `count` near tokens.
+INLINE void score_all_near(const size_t rows, const rows_state *s, const dkv_attention *a, const dkv_attention_unit *u,
+                           const sparse_notes *n, size_t count) {
+    const size_t d = a->shape.head_dimension;
+    for (size_t i = 0; i < count; i += VW) {
+        const uint8_t *from[VW];
+        for (size_t lane = 0; lane < VW; lane++) from[lane] = lower_of(a, u, n->near[i + lane]);
+        score_near(rows, s, n, n->near + i, d, from);
+    }
+}
+
+/// A page of picked tokens, and where what is read of them is.
+typedef struct picked_page {
+    size_t count;
+    uint32_t tokens[page_tokens];    // places without a token repeat the last one
+    const int8_t *values[page_tokens];
+    const float *value_scales[page_tokens];
+} picked_page;
+
+/// Finds the places of up to a page of picked tokens, and asks for what will be read there.
+INLINE void place_picked(const dkv_attention *a, const dkv_attention_unit *u, const uint32_t *picked, size_t count,
+                         picked_page *to) {
+    const size_t d = a->shape.head_dimension;
+    to->count = count < page_tokens ? count : page_tokens;
+    if (to->count == 0) return;
+    for (size_t j = 0; j < page_tokens; j++) {
+        const uint32_t token = picked[j < to->count ? j : to->count - 1], slot = token % page_tokens;
+        const int8_head h = int8_head_of(a, u, token / page_tokens);
+        to->tokens[j] = token;
+        to->values[j] = h.values + slot * d;
+        to->value_scales[j] = h.value_scales + slot;
+        for (size_t i = 0; i < d; i += 64) prefetch(to->values[j] + i);
+        if (d % 64 != 0) prefetch(to->values[j] + d - 1);
+        prefetch(to->value_scales[j]);
     }
 }
 
@@ -203,18 +225,13 @@ INLINE void attend_picked(const size_t rows, rows_state *s, size_t d, const spar
     int8_page p = page_in(scratch, d);
     p.value_scales = value_scales;
     for (size_t j = 0; j < page_tokens; j++) value_scales[j] = *picked->value_scales[j];
-    for (size_t t = 0; t < picked->count; t += VW) {
-        score_picked(rows, s, n, picked->tokens + t, d, picked->rows + t, scores, t);
-    }
-    for (size_t t = 0; t < picked->count; t += 4) {
-        const int8_t *values[4];
-        for (size_t j = 0; j < 4; j++) values[j] = (const int8_t *)picked->rows[t + j] + d / 2;
-        mix_values(values, d, p.values + t * d);
-    }
     for (size_t r = 0; r < rows; r++) {
+        const float *from = n->guesses + r * n->capacity;
+        for (size_t j = 0; j < page_tokens; j++) scores[r][j] = from[picked->tokens[j]];
         s->visible[r] = (int32_t)picked->count;
         s->hidden[r] = 0;
     }
+    for (size_t t = 0; t < picked->count; t += 4) mix_values(picked->values + t, d, p.values + t * d);
     finish_page(rows, s, p, d, scores, (const char *)p.values);
 }
 
@@ -240,9 +257,14 @@ INLINE void attend_sparsely(const size_t rows, const dkv_attention *a, const dkv
     }
     for (size_t r = 0; r < rows; r++) mass[r] = sums.reference[r] + coarse_log2(v_sum_halves(sums.mass[r]));
     note_distances(rows, &n, mass, n.capacity);
-    const size_t count = pick_tokens(&n, tokens, u->kept);
+    mark_ends(n.codes, tokens);
+    const uint8_t most = picked_most(&n, tokens, u->kept);
+    const size_t near = list_tokens(n.codes, tokens, most < DKV_SPARSE_NEAR ? most : DKV_SPARSE_NEAR, n.near);
+    for (size_t i = 0; i < near; i++) prefetch(lower_of(a, u, n.near[i]));
+    const size_t count = list_tokens(n.codes, tokens, most, n.picked);
     picked_page pages[2];  // the one at hand and the one whose tokens are on their way
     place_picked(a, u, n.picked, count, &pages[0]);
+    score_all_near(rows, &s, a, u, &n, near);
     for (size_t i = 0, turn = 0; i < count; i += page_tokens, turn ^= 1) {
         const size_t after = i + page_tokens < count ? i + page_tokens : count;
         place_picked(a, u, n.picked + after, count - after, &pages[turn ^ 1]);

@@ -41,8 +41,8 @@ INLINE void arrange_for_bands(int8_head h, size_t d, int8_page *to, int32_t *sum
             }
             v_transpose(upper);
             UNROLL for (size_t lane = 0; lane < VW; lane++) {
-                const uint8_t *row = h.rows + (first + lane) * int8_row_bytes(d) + start * 4;
-                const VI both = v_bits(upper[lane]), lower = v_bits(v_load_first((const float *)row, words));
+                const uint8_t *from = h.lower + (first + lane) * d / 2 + start * 4;
+                const VI both = v_bits(upper[lane]), lower = v_bits(v_load_first((const float *)from, words));
                 float *key = (float *)(to->keys + (first + lane) * d + start * 4);
                 v_store_first(key, v_as_float(v_join_halves(v_shift_left(both, 4), lower)), words);
                 v_store_first(key + d / 8, v_as_float(v_join_halves(both, v_high_halves(lower))), words);
@@ -52,7 +52,7 @@ INLINE void arrange_for_bands(int8_head h, size_t d, int8_page *to, int32_t *sum
     int8_t mixed[page_tokens * DKV_MAX_HEAD_DIMENSION];
     for (size_t t = 0; t < page_tokens; t += 4) {
         const int8_t *from[4];
-        for (size_t j = 0; j < 4; j++) from[j] = (const int8_t *)h.rows + (t + j) * int8_row_bytes(d) + d / 2;
+        for (size_t j = 0; j < 4; j++) from[j] = h.values + (t + j) * d;
         mix_values(from, d, mixed + t * d);
     }
     for (size_t i = 0; i < d; i += VW) {

@@ -9,9 +9,6 @@
 #define AVX512 __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
 #define INLINE AVX512 static inline __attribute__((always_inline))
 
-/// Up to so many rows, reading the weights takes longer than multiplying them.
-enum { few_rows = 4 };
-
 // ---- Quantisation ---------------------------------------------------------------------------------------------------
 
 INLINE void quantize_block(const float *x, const float *weight, float scaled, activation_block to, size_t row) {
@@ -176,16 +173,15 @@ INLINE void add_block(block_traits traits, weight_block w, activation_block x, s
     }
 }
 
-/// How far ahead of their use weights are asked for, in bytes; 0: not at all. On Zen 4 the hardware's own prefetching does well, and
-/// little helps, with few rows; Xeons wait for memory at any number of rows unless it is asked for far ahead (ops/bench/RESULTS.md).
-INLINE size_t prefetch_distance(size_t rows) {
-    if (__builtin_cpu_is("intel")) return 5120;
-    return rows <= few_rows ? 320 : 0;
-}
+/// How far ahead of their use weights are asked for, in bytes: left to itself, the processor waits for memory whatever the number of
+/// rows (ops/bench/RESULTS.md).
+enum { prefetch_distance = 5120 };
 
 /// Asks for the pair of blocks that comes so much later, into the second level. Past the end it does nothing.
-INLINE void prefetch_pair(block_traits traits, const uint8_t *pair, size_t distance) {
-    for (size_t i = 0; i < pair_bytes(traits); i += 64) _mm_prefetch((const char *)pair + distance + i, _MM_HINT_T1);
+INLINE void prefetch_pair(block_traits traits, const uint8_t *pair) {
+    for (size_t i = 0; i < pair_bytes(traits); i += 64) {
+        _mm_prefetch((const char *)pair + prefetch_distance + i, _MM_HINT_T1);
+    }
 }
 
 INLINE void store(__m512 sum, float *to, size_t outputs, bool accumulate) {
@@ -203,10 +199,9 @@ INLINE void multiply_rows(block_traits traits, const tile_job *job, size_t rows)
     const uint8_t *pair = matrix->panels + job->panel * matrix->panel_bytes;
     __m512 sums[tile_rows];
     for (size_t row = 0; row < rows; row++) sums[row] = _mm512_setzero_ps();
-    const size_t distance = prefetch_distance(rows);
     size_t block = 0;
     for (; block + 1 < matrix->blocks; block += 2, pair += pair_bytes(traits)) {
-        if (distance > 0) prefetch_pair(traits, pair, distance);
+        prefetch_pair(traits, pair);
 #pragma clang loop unroll(full)
         for (size_t i = 0; i < 2; i++) {
             activation_block x = activation_block_at(job->tile, rows, block + i);

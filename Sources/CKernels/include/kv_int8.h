@@ -6,11 +6,10 @@
 //                                                 d / 2 + 4g + i (high four bits) of a token at [g][token][i]
 //   key scales   f32 [DKV_PAGE_TOKENS]
 //   value scales f32 [DKV_PAGE_TOKENS]
-//   rows             [DKV_PAGE_TOKENS]            a token's
-//     lower      u8  [d / 2]                        lower halves of its key's codes, elements i and d / 2 + i in a byte
-//     value      int8 [d]                           value's codes
-// Who attends to few tokens reads the upper halves of all keys, which say well enough which tokens matter, and the rows of
-// those tokens; who attends to all reads everything, and there is nothing twice.
+//   values       i8  [DKV_PAGE_TOKENS][d]         values' codes
+//   lower        u8  [DKV_PAGE_TOKENS][d / 2]     the lower halves of keys' codes: elements i and d / 2 + i of a token in a byte
+// Who attends to few tokens reads the upper halves of all keys, which say well enough which tokens matter, the values of
+// those tokens, and the lower halves of those that matter much; who attends to all reads everything, and there is nothing twice.
 //
 // Keys and queries are turned by a Hadamard matrix first (int8_spread), which leaves their products as they are and spreads an
 // element that stands out over its block. A vector x of a token has one scale:  x ≈ s · q,  s = max|x| / 127,
@@ -35,6 +34,7 @@
 //                DKV_SPARSE_FIRST and the last DKV_SPARSE_LAST tokens have 0.
 //   picked       all tokens with codes up to the least with which they are at least `kept`, but not those with codes above
 //                DKV_SPARSE_FARTHEST
+//   near         picked tokens with codes up to DKV_SPARSE_NEAR have the score of their whole key, the others the guess
 // The picked tokens then stand for a context of their own: pages of DKV_PAGE_TOKENS of them in ascending order, one chunk. A key
 // or query that is no number gives no numbers.
 //
@@ -53,6 +53,8 @@
 #define DKV_LOCAL_LAST 512
 /// The code of the greatest distance at which a token is attended to: 13 octaves, a weight of 1 in 8,192.
 #define DKV_SPARSE_FARTHEST 104
+/// The code up to which the lower half of a key counts: 9 octaves, a weight of 1 in 512.
+#define DKV_SPARSE_NEAR 72
 
 struct dkv_int8_kernels {
     /// Quantises one head's key and value of `d` floats into slot `slot` of a head of a page.

@@ -8,9 +8,10 @@ import Tokenization
 
 /// Measures workloads of random tokens through the same engine that runs jobs.
 ///
-/// Prefill is timed with one new token, decode in a second run with all of them, on fresh prompts, from the moment when the last
-/// prompt has been computed. Where most tokens come before that moment, between prompts, it is the difference of the two
-/// runs; on a machine whose speed changes that says little if prompts take much longer than tokens.
+/// Prefill is timed with one new token, decode in a second run with all of them, on fresh prompts, while the whole batch decodes: from
+/// the moment when the last prompt has been computed until the first sequence ends. Where most tokens come at other times, between
+/// prompts, it is the difference of the two runs; on a machine whose speed changes that says little if prompts take much
+/// longer than tokens.
 struct WorkloadRunner {
     /// The line of JSON for one workload.
     struct Line: Encodable {
@@ -26,7 +27,7 @@ struct WorkloadRunner {
         let shared: Int
         /// Seconds to one new token for each prompt, and, at the speed of decoding, to all of them.
         let seconds: [Double]
-        /// Milliseconds of a step once all prompts are computed, by what they went into.
+        /// Milliseconds of a step of the whole batch, by what they went into.
         let step: Step
         /// Generated tokens a second for each GiB of memory at the peak.
         let decodeTPSPerGiB: Double
@@ -56,7 +57,7 @@ struct WorkloadRunner {
     private struct Course {
         let seconds: Double
         let step: Step
-        /// Tokens generated once all prompts were computed, and the seconds from then on.
+        /// Tokens generated while the whole batch decoded, and how long that was.
         let outputTokens: Int
         let outputSeconds: Double
     }
@@ -98,7 +99,7 @@ struct WorkloadRunner {
 
     /// Tokens a second; 0 where only the difference of two runs would tell and noise exceeds it.
     private func decodeSpeed(_ short: Course, _ long: Course, decoded: Int) -> Double {
-        if long.outputTokens > decoded / 2 { return Double(long.outputTokens) / long.outputSeconds }
+        if long.outputTokens > decoded / 4 { return Double(long.outputTokens) / long.outputSeconds }
         return long.seconds > short.seconds ? Double(decoded) / (long.seconds - short.seconds) : 0
     }
 
@@ -140,20 +141,25 @@ struct WorkloadRunner {
         let engine = engine, start = ContinuousClock.now
         let prefill = Task { await Self.promptsEnd(engine) }
         defer { prefill.cancel() }
-        try await withThrowingTaskGroup(of: Void.self) { group in
+        let firstEnd = try await withThrowingTaskGroup(of: Void.self, returning: Moment.self) { group in
             for prompt in prompts {
                 let request = GenerationRequest(prompt: prompt, maxTokens: newTokens, ignoresEndOfText: true)
                 group.addTask { _ = try await engine.generate(request) }
             }
+            try await group.next()
+            let first = Moment(of: engine)
             try await group.waitForAll()
+            return first
         }
         let last = Moment(of: engine)
         prefill.cancel()
-        let middle = await prefill.value
+        let allComputed = await prefill.value
+        // The first may have ended before the last prompt was computed.
+        let end = firstEnd.load.steps > allComputed.load.steps ? firstEnd : last
         return Course(
-            seconds: (last.time - start) / .seconds(1), step: step(from: middle, to: last),
-            outputTokens: last.load.outputTokens - middle.load.outputTokens,
-            outputSeconds: (last.time - middle.time) / .seconds(1))
+            seconds: (last.time - start) / .seconds(1), step: step(from: allComputed, to: end),
+            outputTokens: end.load.outputTokens - allComputed.load.outputTokens,
+            outputSeconds: (end.time - allComputed.time) / .seconds(1))
     }
 
     private mutating func tokens(_ count: Int) -> [TokenID] {
