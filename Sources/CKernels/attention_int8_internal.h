@@ -113,22 +113,18 @@ static inline size_t tile_scratch_size(size_t d) {
 typedef struct sparse_notes {
     size_t capacity;                  // tokens, a multiple of a page's
     float *guesses;                   // [DKV_SPARSE_HEADS][capacity]
-    int32_t *products;                // [capacity][DKV_SPARSE_HEADS]: query codes times upper halves, in an order of their own
-    float *key_scales;                // [capacity]
-    uint32_t *picked, *near;          // [capacity + page_tokens]: tokens to attend to, and those of them with the whole key
+    uint32_t *picked, *near;          // [capacity + page_tokens]: tokens to attend to, and those whose whole keys count
     uint8_t *codes;                   // [capacity]
 } sparse_notes;
 
 /// Floats of scratch that notes on a context take.
 static inline size_t sparse_notes_size(size_t capacity) {
-    return (2 * DKV_SPARSE_HEADS + 3) * capacity + 2 * page_tokens + capacity / 4;
+    return (DKV_SPARSE_HEADS + 2) * capacity + 2 * page_tokens + capacity / 4;
 }
 
 static inline sparse_notes sparse_notes_in(float *scratch, size_t tokens) {
     sparse_notes n = {.capacity = (tokens + page_tokens - 1) / page_tokens * page_tokens, .guesses = scratch};
-    n.products = (int32_t *)(n.guesses + DKV_SPARSE_HEADS * n.capacity);
-    n.key_scales = (float *)(n.products + DKV_SPARSE_HEADS * n.capacity);
-    n.picked = (uint32_t *)(n.key_scales + n.capacity);
+    n.picked = (uint32_t *)(n.guesses + DKV_SPARSE_HEADS * n.capacity);
     n.near = n.picked + n.capacity + page_tokens;
     n.codes = (uint8_t *)(n.near + n.capacity + page_tokens);
     return n;

@@ -22,6 +22,13 @@ INLINE void gather_words(const uint8_t *const *from, size_t words, V *to) {
     v_transpose(to);
 }
 
+/// One word of four bytes at each of VW places, `offset` bytes on.
+INLINE VI gather_word(const uint8_t *const *from, size_t offset) {
+    int32_t words[VW];
+    for (size_t lane = 0; lane < VW; lane++) memcpy(&words[lane], from[lane] + offset, 4);
+    return v_load_int(words);
+}
+
 /// Puts together the halves of the keys of VW tokens.
 INLINE void join_keys(int8_head h, size_t d, size_t first, uint8_t *keys) {
     for (size_t start = 0; start < d / 8; start += VW) {

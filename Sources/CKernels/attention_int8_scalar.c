@@ -184,8 +184,8 @@ static float guess(const row_state *s, const dkv_attention *a, const dkv_attenti
     return largest + coarse_log2(folded(lanes));
 }
 
-/// Notes which tokens heads `first ..< first + rows` attend to, in ascending order; returns their number.
-static size_t pick(const sparse_notes *n, const float *mass, size_t rows, size_t tokens, size_t kept) {
+/// Notes codes of distances.
+static void note_distances(const sparse_notes *n, const float *mass, size_t rows, size_t tokens) {
     for (size_t t = 0; t < tokens; t++) {
         float least = SPARSE_LONGEST;
         for (size_t r = 0; r < rows; r++) {
@@ -195,6 +195,10 @@ static size_t pick(const sparse_notes *n, const float *mass, size_t rows, size_t
         if (least < 0) least = 0;
         n->codes[t] = (uint8_t)nearbyintf(least * SPARSE_CODES);
     }
+}
+
+/// Notes the tokens to attend to, in ascending order; returns their number.
+static size_t pick(const sparse_notes *n, size_t tokens, size_t kept) {
     mark_ends(n->codes, tokens);
     for (size_t most = 0;; most++) {
         size_t count = 0;
@@ -215,15 +219,22 @@ static void attend_sparsely(const dkv_attention *a, const dkv_attention_unit *u,
         clear(&states[r]);
         mass[r] = guess(&states[r], a, u, n.guesses + r * n.capacity);
     }
-    const size_t count = pick(&n, mass, rows, u->position + 1, u->kept);
+    note_distances(&n, mass, rows, u->position + 1);
+    for (size_t t = 0; t <= u->position; t++) {
+        if (n.codes[t] > DKV_SPARSE_NEAR) continue;
+        const int8_head h = int8_head_of(a, u, t / page_tokens);
+        for (size_t r = 0; r < rows; r++) n.guesses[r * n.capacity + t] = score_of(&states[r], h, d, t % page_tokens);
+    }
+    const size_t count = pick(&n, u->position + 1, u->kept);
     for (size_t r = 0; r < rows; r++) {
         for (size_t i = 0; i < count; i += page_tokens) {
             scored_token tokens[page_tokens];
             size_t taken = 0;
             for (; taken < page_tokens && i + taken < count; taken++) {
                 const uint32_t t = n.picked[i + taken];
-                tokens[taken] = scored(&states[r], int8_head_of(a, u, t / page_tokens), d, t % page_tokens);
-                if (n.codes[t] > DKV_SPARSE_NEAR) tokens[taken].score = n.guesses[r * n.capacity + t];
+                const int8_head h = int8_head_of(a, u, t / page_tokens);
+                const size_t slot = t % page_tokens;
+                tokens[taken] = (scored_token){n.guesses[r * n.capacity + t], h.value_scales[slot], h.values + slot * d};
             }
             take(&states[r], tokens, 0, taken, d);
         }

@@ -11,7 +11,19 @@ typedef struct sparse_sums {
     V invalid;                       // not zero as soon as a key is no number
 } sparse_sums;
 
-/// Guesses of a page's scores, from `at` on in the notes. Asks for the part of a page to come that corresponds.
+/// 2^x of guesses less what they are relative to, bounded, as a line between powers of two.
+INLINE V coarse_powers(V guesses, float reference) {
+    const V x = v_max(v_min(v_sub(guesses, v_set(reference)), v_set(SPARSE_MOST_EXPONENT)), v_set(SPARSE_LEAST_EXPONENT));
+    return v_as_float(v_to_int(v_mul(v_add(x, v_set(127.0f)), v_set(0x1p23f))));
+}
+
+INLINE void add_mass(sparse_sums *sums, size_t r, size_t vector, V guesses) {
+    V *lanes = &sums->mass[r][vector % (16 / VW)];
+    *lanes = v_add(*lanes, coarse_powers(guesses, sums->reference[r]));
+}
+
+/// Guesses of a page's scores, from `at` on in the notes. Adds them to the masses, except those of the first page, from which comes
+/// what masses are relative to. Asks for the part of a page to come that corresponds.
 INLINE void guess_page(const size_t rows, const rows_state *s, int8_head h, size_t d, const sparse_notes *n, size_t at,
                        size_t visible, sparse_sums *sums, const uint8_t *coming) {
     enum { vectors = few_vectors };
@@ -44,19 +56,14 @@ INLINE void guess_page(const size_t rows, const rows_state *s, int8_head h, size
         UNROLL for (size_t v = 0; v < vectors; v++) {
             const int seen = (int)visible - (int)(first + v * VW);
             const V scale = v_first_else(v_load(h.key_scales + first + v * VW), seen, v_zero());
-            v_store(n->key_scales + at + first + v * VW, scale);
             sums->invalid = v_add(sums->invalid, v_sub(scale, scale));
-            V products[few_rows] = {v_zero(), v_zero(), v_zero(), v_zero()};
-            UNROLL for (size_t r = 0; r < rows; r++) products[r] = v_as_float(acc[r * vectors + v]);
-            v_transpose_quads(products);
-            UNROLL for (size_t k = 0; k < 4; k++) {
-                v_store((float *)n->products + (at + first + v * VW) * 4 + k * VW, products[k]);
-            }
             UNROLL for (size_t r = 0; r < rows; r++) {
                 const size_t to = r * n->capacity + at + first + v * VW;
                 const VI doubled = v_add_int(v_shift_left(acc[r * vectors + v], 5), v_set_int(-241 * s->query_sum[r]));
                 const V guess = v_mul(v_mul(v_from_int(doubled), scale), v_set(s->query_scale[r] * 0.5f));
-                v_store(n->guesses + to, v_first_else(guess, seen, v_set(DKV_MASKED_SCORE)));
+                const V masked = v_first_else(guess, seen, v_set(DKV_MASKED_SCORE));
+                v_store(n->guesses + to, masked);
+                if (at > 0) add_mass(sums, r, first / VW + v, masked);
             }
         }
     }
@@ -70,17 +77,12 @@ INLINE float greatest_of(const float *guesses) {
     return top < SPARSE_MOST_GUESS ? top : SPARSE_MOST_GUESS;
 }
 
-/// Adds a page's guesses to the masses.
-INLINE void add_masses(const size_t rows, const sparse_notes *n, size_t at, sparse_sums *sums) {
+/// Makes the first page's guesses the beginning of the masses.
+INLINE void begin_masses(const size_t rows, const sparse_notes *n, sparse_sums *sums) {
     UNROLL for (size_t r = 0; r < rows; r++) {
-        const float *guesses = n->guesses + r * n->capacity + at;
-        if (at == 0) sums->reference[r] = greatest_of(guesses);
-        UNROLL for (size_t v = 0; v < token_vectors; v++) {
-            V x = v_sub(v_load(guesses + v * VW), v_set(sums->reference[r]));
-            x = v_max(v_min(x, v_set(SPARSE_MOST_EXPONENT)), v_set(SPARSE_LEAST_EXPONENT));
-            const VI bits = v_to_int(v_mul(v_add(x, v_set(127.0f)), v_set(0x1p23f)));
-            sums->mass[r][v % (16 / VW)] = v_add(sums->mass[r][v % (16 / VW)], v_as_float(bits));
-        }
+        const float *guesses = n->guesses + r * n->capacity;
+        sums->reference[r] = greatest_of(guesses);
+        UNROLL for (size_t v = 0; v < token_vectors; v++) add_mass(sums, r, v, v_load(guesses + v * VW));
     }
 }
 
@@ -123,7 +125,7 @@ INLINE size_t list_tokens(const uint8_t *codes, size_t tokens, uint8_t most, uin
         to[count] = (uint32_t)t;
         count += codes[t] <= most;
     }
-    for (size_t i = count; i % VW != 0; i++) to[i] = to[count - 1];
+    for (size_t i = count; count > 0 && i % VW != 0; i++) to[i] = to[count - 1];
     return count;
 }
 
@@ -138,57 +140,43 @@ INLINE const uint8_t *lower_of(const dkv_attention *a, const dkv_attention_unit 
     return int8_head_of(a, u, token / page_tokens).lower + token % page_tokens * (a->shape.head_dimension / 2);
 }
 
-/// Where guess_page has put a token's products: transposing within quarters of vectors leaves every fourth token together.
-INLINE const float *products_of(const sparse_notes *n, uint32_t token) {
-    const uint32_t lane = token % VW;
-    return (const float *)n->products + (token - lane + lane % 4 * (VW / 4) + lane / 4) * 4;
-}
-
-/// Scores of VW near tokens, whose lower halves begin at `from`, instead of their guesses.
-INLINE void score_near(const size_t rows, const rows_state *s, const sparse_notes *n, const uint32_t *near, size_t d,
-                       const uint8_t *const *from) {
+/// Scores of VW near tokens, by their whole keys, instead of their guesses.
+INLINE void score_near(const size_t rows, const rows_state *s, const dkv_attention *a, const dkv_attention_unit *u,
+                       const sparse_notes *n, const uint32_t *near) {
+    const size_t d = a->shape.head_dimension;
+    const uint8_t *upper[VW], *lower[VW];
     float key_scales[VW];
-    for (size_t lane = 0; lane < VW; lane++) key_scales[lane] = n->key_scales[near[lane]];
-    V products[few_rows];
-    UNROLL for (size_t k = 0; k < 4; k++) {
-        const float *quads[VW / 4];
-        UNROLL for (size_t j = 0; j < VW / 4; j++) quads[j] = products_of(n, near[4 * j + k]);
-        products[k] = v_join_quads(quads);
+    for (size_t lane = 0; lane < VW; lane++) {
+        const int8_head h = int8_head_of(a, u, near[lane] / page_tokens);
+        const size_t slot = near[lane] % page_tokens;
+        upper[lane] = h.upper + slot * 4;
+        lower[lane] = h.lower + slot * (d / 2);
+        key_scales[lane] = h.key_scales[slot];
     }
-    v_transpose_quads(products);
-    VI acc[few_rows];
-    UNROLL for (size_t r = 0; r < rows; r++) {
-        acc[r] = v_add_int(v_shift_left(v_bits(products[r]), 4), v_set_int(-128 * s->query_sum[r]));
-    }
+    VI uppers[few_rows], lowers[few_rows];
+    UNROLL for (size_t r = 0; r < rows; r++) uppers[r] = lowers[r] = v_set_int(0);
     for (size_t start = 0; start < d / 8; start += VW) {
         const size_t words = d / 8 - start < VW ? d / 8 - start : VW;
-        const uint8_t *at[VW];
-        V lower[VW];
-        for (size_t lane = 0; lane < VW; lane++) at[lane] = from[lane] + start * 4;
-        gather_words(at, words, lower);
+        const uint8_t *from[VW];
+        V rest[VW];
+        for (size_t lane = 0; lane < VW; lane++) from[lane] = lower[lane] + start * 4;
+        gather_words(from, words, rest);
         for (size_t j = 0; j < words; j++) {
-            const VI low = v_low_halves(v_bits(lower[j])), high = v_high_halves(v_bits(lower[j]));
+            const VI high = gather_word(upper, (start + j) * page_tokens * 4), low = v_bits(rest[j]);
             UNROLL for (size_t r = 0; r < rows; r++) {
-                const int8_t *q = s->queries[r] + (start + j) * 4;
-                acc[r] = v_end_halves(acc[r], v_dot_halves(v_set_int(0), low, bytes_at(q), high, bytes_at(q + d / 2)));
+                const VI q = bytes_at(s->queries[r] + (start + j) * 4), p = bytes_at(s->queries[r] + d / 2 + (start + j) * 4);
+                uppers[r] = v_end_halves(
+                    uppers[r], v_dot_halves(v_set_int(0), v_low_halves(high), q, v_high_halves(high), p));
+                lowers[r] = v_end_halves(
+                    lowers[r], v_dot_halves(v_set_int(0), v_low_halves(low), q, v_high_halves(low), p));
             }
         }
     }
     UNROLL for (size_t r = 0; r < rows; r++) {
+        const VI dots = v_add_int(v_add_int(v_shift_left(uppers[r], 4), lowers[r]), v_set_int(-128 * s->query_sum[r]));
         float scores[VW];
-        v_store(scores, v_mul(v_mul(v_from_int(acc[r]), v_load(key_scales)), v_set(s->query_scale[r])));
+        v_store(scores, v_mul(v_mul(v_from_int(dots), v_load(key_scales)), v_set(s->query_scale[r])));
         for (size_t lane = 0; lane < VW; lane++) n->guesses[r * n->capacity + near[lane]] = scores[lane];
-    }
-}
-
-/// Scores of `count` near tokens.
-INLINE void score_all_near(const size_t rows, const rows_state *s, const dkv_attention *a, const dkv_attention_unit *u,
-                           const sparse_notes *n, size_t count) {
-    const size_t d = a->shape.head_dimension;
-    for (size_t i = 0; i < count; i += VW) {
-        const uint8_t *from[VW];
-        for (size_t lane = 0; lane < VW; lane++) from[lane] = lower_of(a, u, n->near[i + lane]);
-        score_near(rows, s, n, n->near + i, d, from);
     }
 }
 
@@ -253,18 +241,17 @@ INLINE void attend_sparsely(const size_t rows, const dkv_attention *a, const dkv
         const size_t page = at / page_tokens, later = page + 2;  // one page ahead is too late
         const int8_head coming = int8_head_of(a, u, later * page_tokens < tokens ? later : page);
         guess_page(rows, &s, int8_head_of(a, u, page), d, &n, at, tokens - at, &sums, coming.upper);
-        add_masses(rows, &n, at, &sums);
+        if (at == 0) begin_masses(rows, &n, &sums);
     }
     for (size_t r = 0; r < rows; r++) mass[r] = sums.reference[r] + coarse_log2(v_sum_halves(sums.mass[r]));
     note_distances(rows, &n, mass, n.capacity);
-    mark_ends(n.codes, tokens);
-    const uint8_t most = picked_most(&n, tokens, u->kept);
-    const size_t near = list_tokens(n.codes, tokens, most < DKV_SPARSE_NEAR ? most : DKV_SPARSE_NEAR, n.near);
+    const size_t near = list_tokens(n.codes, tokens, DKV_SPARSE_NEAR, n.near);
     for (size_t i = 0; i < near; i++) prefetch(lower_of(a, u, n.near[i]));
-    const size_t count = list_tokens(n.codes, tokens, most, n.picked);
+    mark_ends(n.codes, tokens);
+    const size_t count = list_tokens(n.codes, tokens, picked_most(&n, tokens, u->kept), n.picked);
     picked_page pages[2];  // the one at hand and the one whose tokens are on their way
     place_picked(a, u, n.picked, count, &pages[0]);
-    score_all_near(rows, &s, a, u, &n, near);
+    for (size_t i = 0; i < near; i += VW) score_near(rows, &s, a, u, &n, n.near + i);
     for (size_t i = 0, turn = 0; i < count; i += page_tokens, turn ^= 1) {
         const size_t after = i + page_tokens < count ? i + page_tokens : count;
         place_picked(a, u, n.picked + after, count - after, &pages[turn ^ 1]);

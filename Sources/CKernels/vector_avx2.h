@@ -114,19 +114,6 @@ INLINE void v_transpose(V *x) {
         x[i + 4] = _mm256_permute2f128_ps(y[i], y[i + 4], 0x31);
     }
 }
-/// Four vectors as rows of 4 in each half; each becomes columns.
-INLINE void v_transpose_quads(V *x) {
-    const V a = _mm256_unpacklo_ps(x[0], x[1]), b = _mm256_unpackhi_ps(x[0], x[1]);
-    const V c = _mm256_unpacklo_ps(x[2], x[3]), d = _mm256_unpackhi_ps(x[2], x[3]);
-    x[0] = _mm256_shuffle_ps(a, c, 0x44);
-    x[1] = _mm256_shuffle_ps(a, c, 0xee);
-    x[2] = _mm256_shuffle_ps(b, d, 0x44);
-    x[3] = _mm256_shuffle_ps(b, d, 0xee);
-}
-/// A vector of two halves from two places.
-INLINE V v_join_quads(const float *const *from) {
-    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(from[0])), _mm_loadu_ps(from[1]), 1);
-}
 /// Which of 64 codes are at most `most`.
 INLINE uint64_t v_at_most(const uint8_t *codes, uint8_t most) {
     uint64_t found = 0;

@@ -93,22 +93,6 @@ INLINE void v_transpose(V *x) {
         x[i + 12] = _mm512_shuffle_f32x4(b, d, 0xdd);
     }
 }
-/// Four vectors as rows of 4 in each quarter; each becomes columns.
-INLINE void v_transpose_quads(V *x) {
-    const V a = _mm512_unpacklo_ps(x[0], x[1]), b = _mm512_unpackhi_ps(x[0], x[1]);
-    const V c = _mm512_unpacklo_ps(x[2], x[3]), d = _mm512_unpackhi_ps(x[2], x[3]);
-    x[0] = _mm512_shuffle_ps(a, c, 0x44);
-    x[1] = _mm512_shuffle_ps(a, c, 0xee);
-    x[2] = _mm512_shuffle_ps(b, d, 0x44);
-    x[3] = _mm512_shuffle_ps(b, d, 0xee);
-}
-/// A vector of four quarters from four places.
-INLINE V v_join_quads(const float *const *from) {
-    V x = _mm512_castps128_ps512(_mm_loadu_ps(from[0]));
-    x = _mm512_insertf32x4(x, _mm_loadu_ps(from[1]), 1);
-    x = _mm512_insertf32x4(x, _mm_loadu_ps(from[2]), 2);
-    return _mm512_insertf32x4(x, _mm_loadu_ps(from[3]), 3);
-}
 #define HAS_MIX_64
 /// `[4][64]` bytes from four places to `[64][4]`.
 INLINE void v_mix_64(const int8_t *const *from, int8_t *to) {

@@ -16,7 +16,7 @@ public struct HeadReach: Sendable, Equatable {
     public static let leastTokens = 2 * part, leastContext = 3 * part
     /// The cost below which a head is local. Chosen on the default model, where up to here hidden keys are found as often as without local
     /// heads, at the same perplexity (`ops/bench/RESULTS.md`).
-    public static let limit: Float = 2.5e-5
+    public static let limit: Float = 5e-5
 
     fileprivate static let part = 1024
     // Tokens that local heads see; every how many rows are looked at; tokens of the pieces in which the text comes again.

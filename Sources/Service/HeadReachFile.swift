@@ -4,10 +4,10 @@ import Foundation
 import Inference
 import ModelFiles
 
-/// What was measured of a model's heads, as JSON: `{"version": 1, "model": SHA-256 of the model's file, "costs": [layer][KV head]}`.
+/// What was measured of a model's heads, as JSON: `{"version": 2, "model": SHA-256 of the model's file, "costs": [layer][KV head]}`.
 struct HeadReachFile: Codable {
     /// Another one with every change of what ``HeadReach`` measures.
-    static let currentVersion = 1
+    static let currentVersion = 2
 
     let version: Int
     let model: String

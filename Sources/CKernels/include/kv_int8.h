@@ -30,11 +30,10 @@
 //   guess        t: ((float(2 · 16 · Σ a · upper − 241 · Σ a)) · key scale) · (r / 2): the score with the lower half's middle
 //   mass         M = the greatest guess of the first page, at most 1e30; lanes L[t mod 16] of 2^x, x = guess − M between −126 and
 //                64, in ascending order, folded by halves: Z; N = M + log2 Z. Power and logarithm are linear between powers of two.
-//   distance     t: of the heads the least N − guess, between 0 and 255 / 8; as a code, times 8 and rounded. The first
-//                DKV_SPARSE_FIRST and the last DKV_SPARSE_LAST tokens have 0.
+//   distance     t: of the heads the least N − guess, between 0 and 255 / 8; as a code, times 8 and rounded
+//   near         tokens with codes up to DKV_SPARSE_NEAR have the score of their whole key from here on, the others the guess
 //   picked       all tokens with codes up to the least with which they are at least `kept`, but not those with codes above
-//                DKV_SPARSE_FARTHEST
-//   near         picked tokens with codes up to DKV_SPARSE_NEAR have the score of their whole key, the others the guess
+//                DKV_SPARSE_FARTHEST; the first DKV_SPARSE_FIRST and the last DKV_SPARSE_LAST tokens have 0 here
 // The picked tokens then stand for a context of their own: pages of DKV_PAGE_TOKENS of them in ascending order, one chunk. A key
 // or query that is no number gives no numbers.
 //
@@ -50,7 +49,7 @@
 #define DKV_SPARSE_FIRST 8
 #define DKV_SPARSE_LAST 128
 /// Tokens at the end of a context that local heads attend to.
-#define DKV_LOCAL_LAST 512
+#define DKV_LOCAL_LAST 256
 /// The code of the greatest distance at which a token is attended to: 13 octaves, a weight of 1 in 8,192.
 #define DKV_SPARSE_FARTHEST 104
 /// The code up to which the lower half of a key counts: 9 octaves, a weight of 1 in 512.
