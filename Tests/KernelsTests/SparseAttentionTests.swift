@@ -4,14 +4,30 @@ import Testing
 @testable import Kernels
 
 @Suite struct SparseAttentionTests {
-    /// All instruction sets pick the same tokens and give the same bits, for any number of rows at once and of threads.
-    @Test(arguments: [
-        (1, 1, 16, 400), (2, 1, 32, 333), (9, 3, 64, 700), (5, 1, 48, 513), (8, 1, 80, 300), (9, 1, 128, 384),
-        (16, 1, 96, 321), (48, 1, 256, 310),
-    ])
-    func isTheSameEverywhere(_ shape: (Int, Int, Int, Int)) throws {
-        let s = Sequence(heads: shape.0, kvHeads: shape.1, dimension: shape.2, tokens: shape.3, seed: 31, scale: 3)
+    /// All instruction sets pick the same tokens and give the same bits, for any number of rows at once and of threads: where a few
+    /// tokens have the weight and count by their whole keys, and where none has much.
+    @Test(
+        arguments: [
+            (1, 1, 16, 400), (2, 1, 32, 333), (9, 3, 64, 700), (5, 1, 48, 513), (8, 1, 80, 300), (9, 1, 128, 384),
+            (16, 1, 96, 321), (48, 1, 256, 310),
+        ], [3, 0.1] as [Float])
+    func isTheSameEverywhere(_ shape: (Int, Int, Int, Int), _ scale: Float) throws {
+        let s = Sequence(heads: shape.0, kvHeads: shape.1, dimension: shape.2, tokens: shape.3, seed: 31, scale: scale)
         try expectSameEverywhere(s, SparseAttention(share: 0.4, least: 140), last: 20)
+    }
+
+    /// Tokens that have little weight each count by the upper halves of their keys alone: that is seen, and hardly matters.
+    @Test(arguments: InstructionSet.supported)
+    func littleWeightTakesHalfOfTheKey(_ set: InstructionSet) throws {
+        let s = Sequence(heads: 2, kvHeads: 1, dimension: 64, tokens: 1500, seed: 36, scale: 0.3)
+        let cache = try Cache(s, .int8), compute = try compute(set), expected = s.expected(1499)
+        _ = try cache.step(s, 0..<1499, compute)
+        let full = try cache.step(s, 1499..<1500, compute)
+        // All are picked: a share that is not quite all.
+        let sparse = SparseAttention(share: 0.9999, least: 700)
+        let found = try cache.step(s, 1499..<1500, compute, sparse: sparse)
+        #expect(largestError(found, expected) > largestError(full, expected))
+        #expect(largestError(found, expected) < 0.01)
     }
 
     /// Where few tokens have nearly all the weight, attention to a tenth of them is close to attention to all; to random ones it
