@@ -97,7 +97,7 @@ INLINE void note_distances(const size_t rows, const sparse_notes *n, const float
     }
 }
 
-/// How many codes are at most `most`. What follows the last one may be read.
+/// How many codes are at most `most`.
 INLINE size_t count_codes(const uint8_t *codes, size_t tokens, uint8_t most) {
     size_t count = 0, t = 0;
     for (; t + page_tokens <= tokens; t += page_tokens) count += (size_t)__builtin_popcountll(v_at_most(codes + t, most));

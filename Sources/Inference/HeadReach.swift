@@ -15,7 +15,7 @@ public struct HeadReach: Sendable, Equatable {
     /// Fewest tokens of text, and of context that a model must allow.
     public static let leastTokens = 2 * part, leastContext = 3 * part
     /// The cost below which a head is local. Chosen on the default model, where up to here hidden keys are found as often as without local
-    /// heads, at the same perplexity (`ops/bench/RESULTS.md`).
+    /// heads, for a tenth to a third of a percent of perplexity (`ops/bench/RESULTS.md`).
     public static let limit: Float = 5e-5
 
     fileprivate static let part = 1024

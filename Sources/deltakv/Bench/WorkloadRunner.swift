@@ -9,9 +9,9 @@ import Tokenization
 /// Measures workloads of random tokens through the same engine that runs jobs.
 ///
 /// Prefill is timed with one new token, decode in a second run with all of them, on fresh prompts, while the whole batch decodes: from
-/// the moment when the last prompt has been computed until the first sequence ends. Where most tokens come at other times, between
-/// prompts, it is the difference of the two runs; on a machine whose speed changes that says little if prompts take much
-/// longer than tokens.
+/// the moment when the last prompt has been computed until the first sequence ends. Where a quarter of the tokens or less come then,
+/// it is the difference of the two runs; on a machine whose speed changes that says little if prompts take much longer than
+/// tokens.
 struct WorkloadRunner {
     /// The line of JSON for one workload.
     struct Line: Encodable {
@@ -27,7 +27,7 @@ struct WorkloadRunner {
         let shared: Int
         /// Seconds to one new token for each prompt, and, at the speed of decoding, to all of them.
         let seconds: [Double]
-        /// Milliseconds of a step of the whole batch, by what they went into.
+        /// Milliseconds of a step of the whole batch, by what they went into; where it never decodes, of the steps after the last prompt.
         let step: Step
         /// Generated tokens a second for each GiB of memory at the peak.
         let decodeTPSPerGiB: Double
@@ -154,12 +154,12 @@ struct WorkloadRunner {
         let last = Moment(of: engine)
         prefill.cancel()
         let allComputed = await prefill.value
-        // The first may have ended before the last prompt was computed.
-        let end = firstEnd.load.steps > allComputed.load.steps ? firstEnd : last
+        // If the first ended before the last prompt was computed, the whole batch never decoded.
+        let whole = firstEnd.load.steps > allComputed.load.steps
         return Course(
-            seconds: (last.time - start) / .seconds(1), step: step(from: allComputed, to: end),
-            outputTokens: end.load.outputTokens - allComputed.load.outputTokens,
-            outputSeconds: (end.time - allComputed.time) / .seconds(1))
+            seconds: (last.time - start) / .seconds(1), step: step(from: allComputed, to: whole ? firstEnd : last),
+            outputTokens: whole ? firstEnd.load.outputTokens - allComputed.load.outputTokens : 0,
+            outputSeconds: (firstEnd.time - allComputed.time) / .seconds(1))
     }
 
     private mutating func tokens(_ count: Int) -> [TokenID] {

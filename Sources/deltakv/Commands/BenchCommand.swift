@@ -15,7 +15,7 @@ struct BenchCommand: AsyncParsableCommand {
         discussion: """
             A workload BxN is B different prompts of N random tokens, with no shared prefix unless --shared says so,
             greedy, the end of text ignored. prefill = B*N / time to one new token; decode = tokens / time while the whole batch decodes
-            or, where most tokens come before that, B*(gen-1) / (time to gen tokens - time to one).
+            or, where a quarter of the tokens or less come then, B*(gen-1) / (time to gen tokens - time to one).
             With --kernels, weights and caches come from memory, and a row's share is that of the machine's int8
             operations or, for single tokens, of its memory reads.
             """)
