@@ -19,15 +19,16 @@ import Testing
     /// Tokens that have little weight each count by the upper halves of their keys alone: that is seen, and hardly matters.
     @Test(arguments: InstructionSet.supported)
     func littleWeightTakesHalfOfTheKey(_ set: InstructionSet) throws {
-        let s = Sequence(heads: 2, kvHeads: 1, dimension: 64, tokens: 1500, seed: 36, scale: 0.3)
+        let s = Sequence(heads: 2, kvHeads: 1, dimension: 64, tokens: 1500, seed: 36)
         let cache = try Cache(s, .int8), compute = try compute(set), expected = s.expected(1499)
         _ = try cache.step(s, 0..<1499, compute)
         let full = try cache.step(s, 1499..<1500, compute)
         // All are picked: a share that is not quite all.
         let sparse = SparseAttention(share: 0.9999, least: 700)
         let found = try cache.step(s, 1499..<1500, compute, sparse: sparse)
-        #expect(largestError(found, expected) > largestError(full, expected))
-        #expect(largestError(found, expected) < 0.01)
+        // Another order of sums alone would not double it.
+        #expect(largestError(found, expected) > 2 * largestError(full, expected))
+        #expect(largestError(found, expected) < 0.005)
     }
 
     /// Where few tokens have nearly all the weight, attention to a tenth of them is close to attention to all; to random ones it
