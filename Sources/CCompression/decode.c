@@ -2,15 +2,20 @@
 // Decoding of rows: a task takes a few through all layers.
 #include "layer.h"
 
+/// A layer, and those that it may be predicted from.
+enum { kept_layers = DKV_SOURCES + 1 };
+
 /// Memory of a task.
 typedef struct decoder {
     dkv_block block;
-    int16_t *residuals;      // [DKV_ROWS_AT_ONCE + 1][columns], the last for a reference that a row needs
+    int16_t *residuals;      // [DKV_DECODED_AT_ONCE + 1][columns], the last for a reference that a row needs
     int8_t *first, *second;  // [columns]
+    float *ring[kept_layers];// [DKV_BLOCK_ROWS][elements]: the last layers, where nobody else keeps them
 } decoder;
 
 size_t dkv_decode_scratch(const dkv_layer *layer) {
-    return dkv_block_bytes(layer) + (2 * (DKV_ROWS_AT_ONCE + 1) + 2) * layer->elements + 3 * 64;
+    return dkv_block_bytes(layer) + (2 * (DKV_DECODED_AT_ONCE + 1) + 2 + 4 * kept_layers * DKV_BLOCK_ROWS) * layer->elements
+        + (3 + kept_layers) * 64;
 }
 
 static decoder decoder_make(const dkv_decode *d, uint8_t *memory) {
@@ -18,9 +23,10 @@ static decoder decoder_make(const dkv_decode *d, uint8_t *memory) {
     const size_t columns = d->layers[0].layer->elements;
     dkv_arena arena = {memory};
     decoder made = {.block = dkv_block_make(d->isa, d->layers[0].layer, &arena)};
-    made.residuals = take(&arena, 2 * (DKV_ROWS_AT_ONCE + 1) * columns);
+    made.residuals = take(&arena, 2 * (DKV_DECODED_AT_ONCE + 1) * columns);
     made.first = take(&arena, columns);
     made.second = take(&arena, columns);
+    for (size_t i = 0; i < kept_layers; i++) made.ring[i] = take(&arena, 4 * DKV_BLOCK_ROWS * columns);
     return made;
 }
 
@@ -80,7 +86,7 @@ static const int8_t *candidate(const dkv_decode *d, const dkv_decode_layer *l, u
     if (d->whole || number < layer->prototypes) return dkv_candidate_row(&l->candidates, number);
     const size_t position = reference_position(layer, number - layer->prototypes);
     dkv_coded_row row = locate(l, position, residual);
-    dkv_rows_decode(layer->tables, layer->columns, &row, 1);
+    dkv_rows_decode(d->isa, layer->tables, layer->columns, &row, 1);
     return restore_reference(l, &row, position, to) ? to : NULL;
 }
 
@@ -92,7 +98,7 @@ INLINED void add_pair(const int8_t *restrict a, const int8_t *restrict b, const 
 INLINED bool restore_row(const dkv_decode *d, const dkv_decode_layer *l, const decoder *m, const dkv_coded_row *row,
                                size_t position, float *to) {
     const size_t columns = l->layer->columns;
-    int16_t *other = m->residuals + DKV_ROWS_AT_ONCE * columns;
+    int16_t *other = m->residuals + DKV_DECODED_AT_ONCE * columns;
     uint32_t first, second;
     if (!pair_of(l->layer, row, position, &first, &second)) return false;
     const int8_t *a = candidate(d, l, first, other, m->first), *b = candidate(d, l, second, other, m->second);
@@ -106,11 +112,11 @@ INLINED bool read(const dkv_decode *d, const dkv_decode_layer *l, const decoder 
     const dkv_layer *layer = l->layer;
     const size_t columns = layer->columns;
     bool sound = true;
-    dkv_coded_row rows[DKV_ROWS_AT_ONCE];
-    for (size_t first = 0; first < m->block.count; first += DKV_ROWS_AT_ONCE) {
-        const size_t count = smaller(DKV_ROWS_AT_ONCE, m->block.count - first);
+    dkv_coded_row rows[DKV_DECODED_AT_ONCE];
+    for (size_t first = 0; first < m->block.count; first += DKV_DECODED_AT_ONCE) {
+        const size_t count = smaller(DKV_DECODED_AT_ONCE, m->block.count - first);
         for (size_t k = 0; k < count; k++) rows[k] = locate(l, positions[first + k], m->residuals + k * columns);
-        dkv_rows_decode(layer->tables, columns, rows, count);
+        dkv_rows_decode(d->isa, layer->tables, columns, rows, count);
         for (size_t k = 0; k < count; k++) {
             float *to = m->block.coefficients + (first + k) * columns;
             if (!restore_row(d, l, m, &rows[k], positions[first + k], to)) {
@@ -135,6 +141,30 @@ static void restore_sinks(const dkv_decode_layer *l, const dkv_block *b, const u
     }
 }
 
+/// Decodes a layer's rows of a block whose coefficients have been read; the layers before stand before `decoded`.
+static void restore(const dkv_decode_layer *l, const dkv_block *b, const uint32_t *positions, const dkv_plane *decoded) {
+    dkv_block_predict(b, l->layer, decoded);
+    dkv_block_inverse(b, l->layer, decoded);
+    restore_sinks(l, b, positions, decoded);
+}
+
+/// The same for rows that nobody keeps.
+static void hand_over(const dkv_decode *d, size_t layer, const decoder *m, const uint32_t *positions, size_t first) {
+    const dkv_decode_layer *l = &d->layers[layer];
+    uint32_t places[DKV_BLOCK_ROWS];
+    for (uint32_t i = 0; i < m->block.count; i++) places[i] = i;
+    dkv_block block = m->block;
+    block.list = places;
+    // The farthest first, this layer last.
+    dkv_plane planes[kept_layers];
+    for (size_t k = 0; k < kept_layers; k++) {
+        planes[k] = (dkv_plane){m->ring[(layer + 1 + k) % kept_layers], l->layer->elements};
+    }
+    const dkv_plane *decoded = &planes[kept_layers - 1];
+    restore(l, &block, positions, decoded);
+    d->sink(d->sink_context, layer, first, block.count, decoded->base, decoded->ld);
+}
+
 CLONED void dkv_decode_task(void *context, size_t index, size_t worker) {
     const dkv_decode *d = context;
     decoder m = decoder_make(d, d->scratch + worker * d->scratch_size);
@@ -144,10 +174,8 @@ CLONED void dkv_decode_task(void *context, size_t index, size_t worker) {
     for (size_t i = 0; i < d->layer_count; i++) {
         const dkv_decode_layer *l = &d->layers[i];
         if (!read(d, l, &m, positions)) note(d->failed, (uint32_t)i);
-        if (!d->decoded) continue;
-        dkv_block_predict(&m.block, l->layer, d->decoded + i);
-        dkv_block_inverse(&m.block, l->layer, d->decoded + i);
-        restore_sinks(l, &m.block, positions, d->decoded + i);
+        if (d->decoded) restore(l, &m.block, positions, d->decoded + i);
+        else if (d->sink) hand_over(d, i, &m, positions, index * d->block);
     }
 }
 

@@ -2,14 +2,7 @@
 // One row as one rANS stream (J. Duda, arXiv 1311.2540; 32-bit state, 16-bit renormalisation). A row costs no more than
 // its entropy and about half a byte: the state starts from 16 bits of the pair's number instead of nothing, and is
 // stored in three bytes where it fits, which the parity of the row's length tells.
-#include <string.h>
-
-#include "CCompression.h"
-#include "clones.h"
-#include "fine.h"
-
-static const uint32_t lowest_state = 1u << 16;
-enum { payload_bits = 16, gain_bits = 3, escape_bits = 16, probability_mask = (1 << DKV_PROBABILITY_BITS) - 1 };
+#include "rans.h"
 
 static dkv_symbol symbol_of(uint32_t frequency, uint32_t start) {
     const uint32_t total = 1u << DKV_PROBABILITY_BITS;
@@ -52,12 +45,10 @@ uint32_t dkv_pair_number(uint32_t a, uint32_t b) {
 }
 
 void dkv_pair_split(uint32_t number, uint32_t *a, uint32_t *b) {
-    uint64_t low = 0, high = 1 << 17;  // low (low + 1) / 2 <= number < high (high + 1) / 2
-    while (high - low > 1) {
-        const uint64_t middle = (low + high) / 2;
-        if (middle * (middle + 1) / 2 <= number) low = middle;
-        else high = middle;
-    }
+    // The root may be off by its rounding: low (low + 1) / 2 <= number < (low + 1) (low + 2) / 2
+    uint64_t low = (uint64_t)((__builtin_sqrt(8.0 * number + 1) - 1) / 2);
+    if (low * (low + 1) / 2 > number) low--;
+    if ((low + 1) * (low + 2) / 2 <= number) low++;
     *a = (uint32_t)low;
     *b = (uint32_t)(number - low * (low + 1) / 2);
 }
@@ -164,28 +155,6 @@ CLONED void dkv_rows_encode(const dkv_tables *tables, const dkv_mode *mode, size
 
 // ---- Decoder --------------------------------------------------------------------------------------------------------
 
-/// Reads a copy of a row's bytes that is long enough for any symbols, so that only the end tells whether they were a row.
-typedef struct reader {
-    uint32_t state;
-    const uint8_t *at;       // the next word
-} reader;
-
-/// Takes a word if the state is low, without a branch: nobody could foretell it.
-INLINED void refill(reader *r) {
-    uint16_t word;
-    memcpy(&word, r->at, 2);
-    const bool low = r->state < lowest_state;
-    r->at += low ? 2 : 0;
-    r->state = low ? r->state << 16 | word : r->state;
-}
-
-INLINED uint32_t take_bits(reader *r, unsigned bits) {
-    const uint32_t value = r->state & (uint32_t)((1ull << bits) - 1);
-    r->state >>= bits;
-    refill(r);
-    return value;
-}
-
 INLINED uint32_t take_symbol(reader *r, const uint32_t *slots) {
     const uint32_t entry = slots[r->state & probability_mask];
     r->state = (entry >> 6 & 0xfff) * (r->state >> DKV_PROBABILITY_BITS) + (entry >> 18);
@@ -193,45 +162,18 @@ INLINED uint32_t take_symbol(reader *r, const uint32_t *slots) {
     return entry & (DKV_SYMBOLS - 1);
 }
 
-/// Copies a row that may be one; of anything else, one of zeros, so that rows beside it go on.
-INLINED bool begin(const dkv_coded_row *row, size_t limit, uint8_t *copy, reader *r) {
-    static const uint8_t nothing[4] = {0, 0, 1, 0};
-    const size_t state_bytes = row->length % 2 == 0 ? 4 : 3;
-    bool sound = row->length >= 3 && row->length <= limit;
-    *r = (reader){0, copy + state_bytes};
-    if (sound) {
-        memcpy(copy, row->bytes, row->length);
-        memcpy(&r->state, copy, state_bytes);
-        sound = r->state >= lowest_state;
-    }
-    if (!sound) memcpy(&r->state, nothing, sizeof nothing);
-    return sound;
-}
-
-/// From symbols to fine units; `values` holds those that escaped.
-INLINED void refine(const dkv_mode *mode, const uint8_t *restrict symbols, int16_t *restrict values, size_t columns) {
-    const int8_t *restrict shifts = mode->shifts;
-    const int step = mode->step;
-    for (size_t i = 0; i < columns; i++) {
-        const int symbol = symbols[i], half = (symbol + 1) / 2, escaped = values[i];
-        const int value = symbol == DKV_ESCAPE ? escaped : symbol % 2 ? half : -half;
-        values[i] = (int16_t)dkv_fine(value, step, shifts[2 * i], shifts[2 * i + 1]);
-    }
-}
-
 INLINED void decode(const dkv_tables *tables, size_t columns, dkv_coded_row *rows, const size_t count) {
-    const size_t limit = dkv_row_limit(columns);
+    const size_t bytes = copy_bytes(columns);
     reader r[DKV_ROWS_AT_ONCE];
-    uint32_t high[DKV_ROWS_AT_ONCE];
-    uint8_t copies[DKV_ROWS_AT_ONCE][2 * limit], classes[DKV_ROWS_AT_ONCE][columns];
+    row_head heads[DKV_ROWS_AT_ONCE];
+    uint8_t copies[DKV_ROWS_AT_ONCE][bytes], classes[DKV_ROWS_AT_ONCE][columns];
     uint8_t symbols[DKV_ROWS_AT_ONCE][columns];
     for (size_t k = 0; k < count; k++) {
-        rows[k].sound = begin(&rows[k], limit, copies[k], &r[k]);
-        high[k] = rows[k].pair_bits > payload_bits ? take_bits(&r[k], rows[k].pair_bits - payload_bits) : 0;
-        const int shift = (int)take_bits(&r[k], gain_bits) - DKV_GAIN_ZERO;
+        rows[k].sound = begin(&rows[k], columns, copies[k], &r[k]);
+        heads[k] = take_head(&r[k], &rows[k]);
         const uint8_t *restrict own = rows[k].mode->classes;
         uint8_t *restrict to = classes[k];
-        for (size_t i = 0; i < columns; i++) to[i] = own[i] ? (uint8_t)class_of(own[i], shift) : 0;
+        for (size_t i = 0; i < columns; i++) to[i] = own[i] ? (uint8_t)class_of(own[i], heads[k].shift) : 0;
     }
     for (size_t i = 0; i < columns; i++) {
         _Pragma("clang loop unroll(full)") for (size_t k = 0; k < count; k++) {
@@ -244,15 +186,26 @@ INLINED void decode(const dkv_tables *tables, size_t columns, dkv_coded_row *row
     }
     for (size_t k = 0; k < count; k++) {
         refine(rows[k].mode, symbols[k], rows[k].residual, columns);
-        rows[k].pair = high[k] << payload_bits | (r[k].state - lowest_state);
-        rows[k].sound = rows[k].sound && r[k].at == copies[k] + rows[k].length && r[k].state < lowest_state << 1;
+        finish(&rows[k], heads[k], copies[k], &r[k]);
     }
 }
 
-CLONED void dkv_rows_decode(const dkv_tables *tables, size_t columns, dkv_coded_row *rows, size_t count) {
-    if (count == DKV_ROWS_AT_ONCE) {
-        decode(tables, columns, rows, DKV_ROWS_AT_ONCE);
-        return;
-    }
-    for (size_t k = 0; k < count; k++) decode(tables, columns, rows + k, 1);
+CLONED static void decode_rows(const dkv_tables *tables, size_t columns, dkv_coded_row *rows, size_t count) {
+    size_t k = 0;
+    for (; k + DKV_ROWS_AT_ONCE <= count; k += DKV_ROWS_AT_ONCE) decode(tables, columns, rows + k, DKV_ROWS_AT_ONCE);
+    for (; k < count; k++) decode(tables, columns, rows + k, 1);
+}
+
+#if defined(__x86_64__)
+size_t dkv_rows_decode_avx512(const dkv_tables *, size_t, dkv_coded_row *, size_t);
+#endif
+
+void dkv_rows_decode(dkv_codec_isa isa, const dkv_tables *tables, size_t columns, dkv_coded_row *rows, size_t count) {
+    size_t done = 0;
+#if defined(__x86_64__)
+    if (isa >= DKV_CODEC_VNNI) done = dkv_rows_decode_avx512(tables, columns, rows, count);
+#else
+    (void)isa;
+#endif
+    decode_rows(tables, columns, rows + done, count - done);
 }

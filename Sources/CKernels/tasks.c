@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tasks of a transformer step other than attention: what one index of a pool run computes.
+#include <string.h>
+
 #include "CKernels.h"
 
 static size_t blocks(size_t n, size_t block) { return (n + block - 1) / block; }
@@ -88,4 +90,23 @@ void dkv_store_layers_task(void *context, size_t index, size_t worker) {
     const dkv_store_layers *layers = context;
     const size_t tasks = dkv_store_count(layers->stores);
     dkv_store_task((void *)&layers->stores[index / tasks], index % tasks, worker);
+}
+
+void dkv_store_rows(void *layers, size_t layer, size_t first, size_t count, const float *rows, size_t ld) {
+    // Some heads' keys, turned in a place of their own.
+    enum { room = 8 * DKV_MAX_HEAD_DIMENSION };
+    float turned[room];
+    const dkv_store *s = &((const dkv_store_layers *)layers)->stores[layer];
+    const size_t d = s->shape.head_dimension, heads = s->shape.kv_heads, most = room / d;
+    for (size_t r = 0; r < count; r++) {
+        const float *keys = rows + r * ld, *values = keys + heads * d, *rotation = s->rotation + (first + r) * d;
+        for (size_t h = 0; h < heads; h += most) {
+            const size_t some = smaller(most, heads - h);
+            memcpy(turned, keys + h * d, sizeof(float) * some * d);
+            s->kernels->rope(turned, some, d, rotation, rotation + d / 2);
+            for (size_t i = 0; i < some; i++) {
+                store_head(s, &s->slots[first + r], h + i, turned + i * d, values + (h + i) * d);
+            }
+        }
+    }
 }

@@ -36,8 +36,11 @@ extension LayerCodec {
     public func referenceTable(
         of history: CompressedRows, in work: CodecWorkspace
     ) throws(CompressionError) -> ReferenceTable {
-        let table = try ReferenceTable(codec: self)
-        try LayerStack(codecs: [self], work: work).extend([table], by: 0..<history.count, of: [history], into: nil)
+        let table = try ReferenceTable(codec: self), stack = LayerStack(codecs: [self], work: work)
+        for first in stride(from: 0, to: history.count, by: work.maxRows) {
+            let positions = first..<min(history.count, first + work.maxRows)
+            try stack.extend([table], by: positions, of: [history], into: nil)
+        }
         return table
     }
 }

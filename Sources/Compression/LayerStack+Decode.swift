@@ -20,29 +20,27 @@ extension LayerStack {
         }
         let candidates = tables?.map(\.candidates) ?? codecs.map(\.prototypes)
         try run(
-            positions.count, of: histories, from: sources, candidates, isWhole: tables != nil, isReferences: false,
-            into: decoded)
+            positions.count, of: histories, candidates, isWhole: tables != nil,
+            into: .planes(decoded, sources: sources))
     }
 
     /// Adds the references among rows that follow those whose references the tables hold to the tables, and decodes these
     /// rows, if wanted.
+    ///
+    /// - Parameters:
+    ///   - positions: At most ``CodecWorkspace/maxRows``.
+    ///   - sink: Takes the rows as they decode.
     func extend(
-        _ tables: [ReferenceTable], by positions: Range<Int>, of histories: [CompressedRows], into decoded: [Matrix]?
+        _ tables: [ReferenceTable], by positions: Range<Int>, of histories: [CompressedRows], into sink: RowSink?
     ) throws(CompressionError) {
-        for first in stride(from: positions.lowerBound, to: positions.upperBound, by: work.maxRows) {
-            let rows = first..<min(positions.upperBound, first + work.maxRows)
-            let references = list(rows) { codecs[0].isReference($0) }
-            for table in tables { try table.reserve(references) }
-            try run(
-                references, of: histories, from: [], tables.map(\.candidates), isWhole: true, isReferences: true,
-                into: nil)
-            for table in tables { table.append(count: references) }
-            guard let decoded else { continue }
-            // References once more, among their neighbours: reading a row costs little beside products for a few rows.
-            try run(
-                list(rows) { _ in true }, of: histories, from: [], tables.map(\.candidates), isWhole: true,
-                isReferences: false, into: decoded.map { $0.rows(first - positions.lowerBound, rows.count) })
-        }
+        let references = list(positions) { codecs[0].isReference($0) }
+        for table in tables { try table.reserve(references) }
+        try run(references, of: histories, tables.map(\.candidates), isWhole: true, into: .candidates)
+        for table in tables { table.append(count: references) }
+        guard let sink else { return }
+        // References once more, among their neighbours: reading a row costs little beside products for a few rows.
+        try run(
+            list(positions) { _ in true }, of: histories, tables.map(\.candidates), isWhole: true, into: .sink(sink))
     }
 
     /// Lists rows by their positions, to go to the first rows of what is decoded, and says how many.
@@ -52,10 +50,20 @@ extension LayerStack {
         return count
     }
 
+    /// Where decoded rows go.
+    private enum Destination {
+        /// They are references, which become candidates.
+        case candidates
+        /// A layer each, predicted from layers before, the nearest first.
+        case planes([Matrix], sources: [Matrix])
+        /// The layers are all there are.
+        case sink(RowSink)
+    }
+
     /// Decodes the rows that the workspace lists.
     private func run(
-        _ count: Int, of histories: [CompressedRows], from sources: [Matrix], _ candidates: [dkv_candidates],
-        isWhole: Bool, isReferences: Bool, into decoded: [Matrix]?
+        _ count: Int, of histories: [CompressedRows], _ candidates: [dkv_candidates], isWhole: Bool,
+        into destination: Destination
     ) throws(CompressionError) {
         let scratchSize = most(dkv_decode_scratch), scratch = try work.scratch(perWorker: scratchSize)
         var failed = UInt32.max
@@ -65,14 +73,29 @@ extension LayerStack {
                     layer: UnsafePointer(codecs[$0].description), candidates: candidates[$0], history: histories[$0])
             }
             layers.withUnsafeBufferPointer { layers in
-                withPlanes(decoded, after: sources) { planes in
-                    withUnsafeMutablePointer(to: &failed) { failed in
-                        var task = dkv_decode(
-                            isa: work.instructions, layers: layers.baseAddress, layer_count: layers.count,
-                            decoded: decoded == nil ? nil : planes, whole: isWhole, references: isReferences,
-                            positions: work.positions, list: work.list, count: count, block: work.block(count),
-                            scratch: scratch, scratch_size: scratchSize, failed: failed)
+                withUnsafeMutablePointer(to: &failed) { failed in
+                    var task = dkv_decode(
+                        isa: work.instructions, layers: layers.baseAddress, layer_count: layers.count, decoded: nil,
+                        sink: nil, sink_context: nil, whole: isWhole, references: false, positions: work.positions,
+                        list: work.list, count: count, block: work.block(count), scratch: scratch,
+                        scratch_size: scratchSize, failed: failed)
+                    func run() {
                         work.compute.pool.run(count: dkv_decode_count(&task), context: &task, task: dkv_decode_task)
+                    }
+                    switch destination {
+                    case .candidates:
+                        task.references = true
+                        run()
+                    case .planes(let decoded, let sources):
+                        withPlanes(decoded, after: sources) { planes in
+                            task.decoded = planes
+                            run()
+                        }
+                    case .sink(let sink):
+                        precondition(sink.layers == codecs.count && sink.rows == count, "another sink")
+                        task.sink = sink.put
+                        task.sink_context = sink.context
+                        run()
                     }
                 }
             }

@@ -81,20 +81,44 @@ public final class SequenceEncoder {
             })
     }
 
-    /// Takes tokens that were coded before as the next ones.
+    /// Takes tokens that were coded before as the next ones, of which only what is coded later matters.
     ///
-    /// - Parameter layers: Where the tokens' rows go as they decode, [tokens][columns] each; nil where only what is coded later
-    ///   matters.
     /// - Throws: ``CompressionError``; the sequence is of no use then.
-    public func append(_ segment: CompressedSegment, into layers: [Matrix]?) throws(CompressionError) {
+    public func append(_ segment: CompressedSegment) throws(CompressionError) {
+        for positions in try add(segment) {
+            try stack.extend(tables, by: positions, of: sequence.layers, into: nil)
+        }
+    }
+
+    /// Takes tokens that were coded before as the next ones, and decodes them.
+    ///
+    /// - Parameter store: Called with positions, a few after others, and with what puts the rows of these into a sink, `[keys before
+    ///   rotation | values]` as they decode.
+    /// - Throws: ``CompressionError``; the sequence is of no use then.
+    public func append(
+        _ segment: CompressedSegment,
+        into store: (
+            _ positions: Range<Int>, _ decode: (RowSink) throws(CompressionError) -> Void
+        ) throws(CompressionError) -> Void
+    ) throws(CompressionError) {
+        for positions in try add(segment) {
+            try store(positions) { sink throws(CompressionError) in
+                precondition(sink.columns == compressor.columns, "another sink")
+                try stack.extend(tables, by: positions, of: sequence.layers, into: sink)
+            }
+        }
+    }
+
+    /// Adds a segment's rows, and says which positions are decoded together.
+    private func add(_ segment: CompressedSegment) throws(CompressionError) -> [Range<Int>] {
         guard segment.layers.count == compressor.layers.count else { throw .damagedRows(layer: 0) }
-        let first = sequence.count
+        let first = sequence.count, end = first + segment.count
         for layer in sequence.layers.indices {
             let isSound = sequence.layers[layer].append(
                 segment.layers[layer], columns: compressor.columns, settings: compressor.settings)
             guard isSound else { throw .damagedRows(layer: layer) }
         }
-        try stack.extend(tables, by: first..<first + segment.count, of: sequence.layers, into: layers)
+        return stride(from: first, to: end, by: work.maxRows).map { $0..<min(end, $0 + work.maxRows) }
     }
 }
 

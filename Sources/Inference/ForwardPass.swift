@@ -297,9 +297,6 @@ public final class ForwardPass {
     public func store(_ rows: Matrix, layer: Int, position: Int, pages: [PageID]) -> Matrix {
         let c = model.configuration, columns = 2 * c.kvHeads * c.headDimension
         precondition(rows.columns == columns && rows.rows <= maxRows, "shapes do not fit")
-        precondition(
-            position >= 0 && KVPool.pages(forTokens: position + rows.rows) <= pages.count,
-            "the pages end before the rows")
         let scratch = Matrix(
             work.queryKeyValue.base, rows: rows.rows, columns: columns, stride: work.queryKeyValue.stride)
         for i in 0..<rows.rows { _ = scratch[row: i].update(fromContentsOf: rows[row: i]) }
@@ -314,16 +311,26 @@ public final class ForwardPass {
     /// - Parameter layers: At most ``maxRows`` rows each; they are as attention sees them afterwards, keys rotated.
     public func store(layers: [Matrix], position: Int, pages: [PageID]) {
         let count = layers.first?.rows ?? 0
-        precondition(count <= maxRows, "shapes do not fit")
-        precondition(
-            position >= 0 && KVPool.pages(forTokens: position + count) <= pages.count, "the pages end before the rows")
         place(position..<position + count, pages)
         compute.rotateAndStore(
             layers: layers, layout: pool.layout, rotation: work.rotation.base, slots: work.slots)
     }
 
+    /// The same for rows that `body` hands over: at most ``maxRows`` of each layer, which stay as they are.
+    public func store<Failure: Error>(
+        rows: Int, position: Int, pages: [PageID], from body: (RowSink) throws(Failure) -> Void
+    ) throws(Failure) {
+        place(position..<position + rows, pages)
+        try compute.rotateAndStore(
+            rows: rows, layout: pool.layout, rotation: work.rotation.base, slots: work.slots, from: body)
+    }
+
     /// Notes where tokens lie in pages, and their angles.
     private func place(_ positions: Range<Int>, _ pages: [PageID]) {
+        precondition(positions.count <= maxRows, "more rows than there is room for")
+        precondition(
+            positions.lowerBound >= 0 && KVPool.pages(forTokens: positions.upperBound) <= pages.count,
+            "the pages end before the rows")
         for (i, at) in positions.enumerated() {
             guard let page = pool.address(of: pages[at / KVPool.pageTokens]) else {
                 preconditionFailure("a page is not of this pool")

@@ -62,16 +62,48 @@ public struct Compute: Sendable {
     ) {
         let columns = 2 * layout.kvHeads * layout.headDimension, rows = layers.first?.rows ?? 0
         precondition(layers.count <= layout.layers, "layer out of range")
-        let stores = layers.enumerated().map { layer, keysAndValues in
-            precondition(keysAndValues.columns == columns && keysAndValues.rows == rows, "shapes do not fit")
-            return dkv_store(
-                kernels: kernels, int8: int8Kernels, rows: rows, row_block: rowBlock(rows), qkv: keysAndValues.base,
-                ld: keysAndValues.stride, heads: 0, layer: layer, shape: layout.shape, rotation: rotation, slots: slots)
+        precondition(layers.allSatisfy { $0.columns == columns && $0.rows == rows }, "shapes do not fit")
+        let stores = layers.enumerated().map { layer, matrix in
+            store(matrix.base, ld: matrix.stride, rows: rows, layer: layer, layout, rotation, slots)
         }
         stores.withUnsafeBufferPointer { stores in
             var task = dkv_store_layers(stores: stores.baseAddress, count: stores.count)
             pool.run(count: dkv_store_layers_count(&task), context: &task, task: dkv_store_layers_task)
         }
+    }
+
+    /// The same for rows that whatever makes them hands over.
+    ///
+    /// - Parameters:
+    ///   - rows: Rows of each layer.
+    ///   - body: Makes them; the sink is valid during the call.
+    public func rotateAndStore<Failure: Error>(
+        rows: Int, layout: KVLayout, rotation: UnsafePointer<Float>, slots: UnsafePointer<KVSlot>,
+        from body: (RowSink) throws(Failure) -> Void
+    ) throws(Failure) {
+        let stores = UnsafeMutablePointer<dkv_store>.allocate(capacity: layout.layers)
+        let context = UnsafeMutablePointer<dkv_store_layers>.allocate(capacity: 1)
+        defer {
+            stores.deallocate()
+            context.deallocate()
+        }
+        for layer in 0..<layout.layers {
+            stores[layer] = store(nil, ld: 0, rows: rows, layer: layer, layout, rotation, slots)
+        }
+        context.initialize(to: dkv_store_layers(stores: stores, count: layout.layers))
+        try body(
+            RowSink(
+                put: dkv_store_rows, context: context, layers: layout.layers, rows: rows,
+                columns: 2 * layout.kvHeads * layout.headDimension))
+    }
+
+    private func store(
+        _ rows: UnsafeMutablePointer<Float>?, ld: Int, rows count: Int, layer: Int, _ layout: KVLayout,
+        _ rotation: UnsafePointer<Float>, _ slots: UnsafePointer<KVSlot>
+    ) -> dkv_store {
+        dkv_store(
+            kernels: kernels, int8: int8Kernels, rows: count, row_block: rowBlock(count), qkv: rows, ld: ld, heads: 0,
+            layer: layer, shape: layout.shape, rotation: rotation, slots: slots)
     }
 
     private func rowsTask(_ x: Matrix, _ y: Matrix) -> dkv_rows {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import CCompression
 import Glibc
+import Kernels
 import Testing
 
 @testable import Compression
@@ -10,7 +11,7 @@ private struct RowCoder {
     let tables = CodeTables.geometric()
     let columns: Int
     var classes: [UInt8]
-    let shifts: [Int8]
+    var shifts: [Int8]
     var thresholds: (UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32) = (10, 20, 40, 80, 160, 320, 640)
 
     init(columns: Int) {
@@ -56,8 +57,11 @@ private struct RowCoder {
 
     func decode(_ bytes: [UInt8], bits: UInt32) -> (residual: [Int16], pair: UInt32)? { decode([bytes], bits: bits)[0] }
 
-    /// Decodes rows together.
-    func decode(_ rows: [[UInt8]], bits: UInt32) -> [(residual: [Int16], pair: UInt32)?] {
+    /// Decodes rows together, some of which another coder coded.
+    func decode(
+        _ rows: [[UInt8]], bits: UInt32, with instructions: dkv_codec_isa = DKV_CODEC_SCALAR, others: RowCoder? = nil,
+        areOthers: (Int) -> Bool = { _ in false }
+    ) -> [(residual: [Int16], pair: UInt32)?] {
         let residuals = UnsafeMutablePointer<Int16>.allocate(capacity: rows.count * columns)
         defer { residuals.deallocate() }
         // In memory of exactly this size, so that a checker of bounds would see a byte too many.
@@ -68,14 +72,16 @@ private struct RowCoder {
         }
         defer { copies.forEach { $0.deallocate() } }
         return withMode { mode in
-            var coded = copies.enumerated().map { index, copy in
-                dkv_coded_row(
-                    mode: mode, bytes: copy.baseAddress, length: copy.count, pair_bits: bits,
-                    residual: residuals + index * columns, pair: 0, sound: false)
-            }
-            dkv_rows_decode(tables.base, columns, &coded, coded.count)
-            return coded.map { row in
-                row.sound ? (Array(UnsafeBufferPointer(start: row.residual, count: columns)), row.pair) : nil
+            (others ?? self).withMode { other in
+                var coded = copies.enumerated().map { index, copy in
+                    dkv_coded_row(
+                        mode: areOthers(index) ? other : mode, bytes: copy.baseAddress, length: copy.count,
+                        pair_bits: bits, residual: residuals + index * columns, pair: 0, sound: false)
+                }
+                dkv_rows_decode(instructions, tables.base, columns, &coded, coded.count)
+                return coded.map { row in
+                    row.sound ? (Array(UnsafeBufferPointer(start: row.residual, count: columns)), row.pair) : nil
+                }
             }
         }
     }
@@ -89,27 +95,32 @@ private struct RowCoder {
 }
 
 @Suite struct EntropyCodingTests {
-    /// Whatever is beside it, a row decodes to the same, or to nothing.
-    @Test func rowsDecodeTogetherAsTheyDoAlone() {
+    /// Whatever is beside it, a row decodes to the same, or to nothing, on all instruction sets.
+    @Test(arguments: InstructionSet.supported)
+    func rowsDecodeTogetherAsTheyDoAlone(_ set: InstructionSet) {
         var random = Random(12)
         let coder = RowCoder(columns: 192)
-        for _ in 0..<300 {
-            let rows = (0..<Int(DKV_ROWS_AT_ONCE)).map { _ in
-                let size = 1 + random.below(40)
-                var bytes = coder.encode(
-                    (0..<192).map { _ in Int16(random.below(2 * size + 1) - size) },
-                    pair: UInt32(random.below(1 << 18)),
-                    bits: 18)
+        var others = coder
+        others.classes = (0..<192).map { $0 % 11 == 0 ? 0 : UInt8(47 - $0 % 40) }
+        others.shifts.reverse()
+        for _ in 0..<100 {
+            let rows = (0..<1 + random.below(3 * Int(DKV_DECODED_AT_ONCE))).map { _ in
+                let isOther = random.below(5) == 0, size = 1 + random.below(40)
+                let values = (0..<192).map { $0 % 11 == 0 && isOther ? 0 : Int16(random.below(2 * size + 1) - size) }
+                var bytes = (isOther ? others : coder).encode(values, pair: UInt32(random.below(1 << 18)), bits: 18)
                 switch random.below(4) {
                 case 0: bytes[random.below(bytes.count)] ^= 1 << UInt8(random.below(8))
                 case 1: bytes.removeLast(random.below(bytes.count))
                 default: break
                 }
-                return bytes
+                return (bytes: bytes, isOther: isOther)
             }
-            let together = coder.decode(rows, bits: 18), alone = rows.map { coder.decode($0, bits: 18) }
-            for (a, b) in zip(together, alone) {
-                #expect(a?.residual == b?.residual && a?.pair == b?.pair)
+            let together = coder.decode(rows.map(\.bytes), bits: 18, with: set.codec, others: others) {
+                rows[$0].isOther
+            }
+            for (row, found) in zip(rows, together) {
+                let alone = (row.isOther ? others : coder).decode(row.bytes, bits: 18)
+                #expect(found?.residual == alone?.residual && found?.pair == alone?.pair)
             }
         }
     }

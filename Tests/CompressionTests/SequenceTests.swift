@@ -153,7 +153,7 @@ import Testing
         for positions in [0..<32, 32..<64] {
             let segment = try #require(CompressedSegment(sections: encoder.segment(positions).sections))
             let rows = try SegmentRows(layers: Self.layers, tokens: 32, columns: Self.columns)
-            try other.append(segment, into: rows.layers)
+            try other.append(segment, to: rows.layers)
             for layer in 0..<Self.layers {
                 for row in 0..<32 {
                     let first = (positions.lowerBound + row) * Self.columns
@@ -168,7 +168,7 @@ import Testing
         #expect(other.sequence == whole)
         // A beginning has sinks, and does not belong after another one.
         let beginning = encoder.segment(0..<32)
-        #expect(throws: CompressionError.self) { try other.append(beginning, into: nil) }
+        #expect(throws: CompressionError.self) { try other.append(beginning) }
     }
 
     @Test func damagedSegmentsAreRefused() throws {
@@ -192,7 +192,7 @@ import Testing
                 continue
             }
             do {
-                try SequenceEncoder(compressor, in: space).append(segment, into: rows.layers)
+                try SequenceEncoder(compressor, in: space).append(segment, to: rows.layers)
             } catch CompressionError.damagedRows {
                 refused += 1
             }

@@ -144,3 +144,26 @@ enum DefaultModel {
         return try model.get()
     }
 }
+
+extension SequenceEncoder {
+    /// Takes a segment as the next tokens, whose rows go where `layers` lie.
+    func append(_ segment: CompressedSegment, to layers: [Matrix]) throws(CompressionError) {
+        let start = sequence.count
+        let places = UnsafeMutablePointer<Matrix>.allocate(capacity: layers.count)
+        defer { places.deallocate() }
+        try append(segment) { positions, decode throws(CompressionError) in
+            for (layer, matrix) in layers.enumerated() {
+                (places + layer).initialize(to: matrix.rows(positions.lowerBound - start, positions.count))
+            }
+            try decode(
+                RowSink(
+                    put: { context, layer, first, count, rows, stride in
+                        guard let places = context?.assumingMemoryBound(to: Matrix.self), let rows else { return }
+                        for row in 0..<count {
+                            places[layer][row: first + row].baseAddress?.update(
+                                from: rows + row * stride, count: places[layer].columns)
+                        }
+                    }, context: places, layers: layers.count, rows: positions.count, columns: layers[0].columns))
+        }
+    }
+}

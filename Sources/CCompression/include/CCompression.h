@@ -139,8 +139,10 @@ typedef struct dkv_plain_row {
     uint8_t *end;            // where its bytes end
     size_t length;           // of its bytes, when it is coded
 } dkv_plain_row;
-/// Rows that are coded and decoded together: what one waits for, another does not.
+/// Rows that are coded together: what one waits for, another does not.
 #define DKV_ROWS_AT_ONCE 4
+/// Rows that are best decoded together.
+#define DKV_DECODED_AT_ONCE 32
 /// Codes rows: DKV_ROWS_AT_ONCE of them together, any other number one by one.
 void dkv_rows_encode(const dkv_tables *tables, const dkv_mode *mode, size_t columns, dkv_plain_row *rows, size_t count);
 /// A coded row and what it decodes to.
@@ -153,8 +155,8 @@ typedef struct dkv_coded_row {
     uint32_t pair;
     bool sound;              // whether the bytes are a row
 } dkv_coded_row;
-/// Decodes rows: DKV_ROWS_AT_ONCE of them together, any other number one by one. Never reads outside their bytes.
-void dkv_rows_decode(const dkv_tables *tables, size_t columns, dkv_coded_row *rows, size_t count);
+/// Decodes rows. Each comes out as it would alone, and none is read outside its bytes.
+void dkv_rows_decode(dkv_codec_isa isa, const dkv_tables *tables, size_t columns, dkv_coded_row *rows, size_t count);
 
 /// Unordered pairs are numbered: greater · (greater + 1) / 2 + lesser.
 uint32_t dkv_pair_number(uint32_t a, uint32_t b);
@@ -249,12 +251,18 @@ typedef struct dkv_decode_layer {
     dkv_history history;
 } dkv_decode_layer;
 
-/// Decoding of rows of consecutive layers.
+/// Takes rows of a layer as they come, `[count][elements]`, the first of which is the `first` of those that are listed. They are
+/// predicted from later and stay as they are.
+typedef void (*dkv_row_sink)(void *context, size_t layer, size_t first, size_t count, const float *rows, size_t ld);
+
+/// Decoding of rows of consecutive layers. Without `decoded` and `sink` only candidates come of it.
 typedef struct dkv_decode {
     dkv_codec_isa isa;
     const dkv_decode_layer *layers;
     size_t layer_count;
-    const dkv_plane *decoded;   // [layers], or NULL where only candidates are wanted; the layers before stand before it
+    const dkv_plane *decoded;   // [layers], or NULL; the layers before stand before it
+    dkv_row_sink sink;          // or NULL; the first layer has no sources then
+    void *sink_context;
     bool whole;                 // whether candidates hold references
     bool references;            // whether the listed rows are references, which become candidates
     const uint32_t *positions;  // of the rows to decode

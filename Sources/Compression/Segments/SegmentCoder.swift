@@ -27,8 +27,9 @@ public final class SegmentCoder {
         }
         self.compressor = compressor
         self.forward = forward
+        // What is decoded goes into pages as many rows at a time as the forward pass has room for.
         work = try CodecWorkspace(
-            columns: compressor.columns, compute: forward.compute, maxRows: Self.tokens)
+            columns: compressor.columns, compute: forward.compute, maxRows: min(Self.tokens, forward.maxRows))
     }
 
     /// An encoder that stands after some segments.
@@ -36,7 +37,7 @@ public final class SegmentCoder {
     /// - Throws: ``CompressionError``.
     public func encoder(after segments: [CompressedSegment]) throws(CompressionError) -> SequenceEncoder {
         let encoder = try SequenceEncoder(compressor, in: work)
-        for segment in segments { try encoder.append(segment, into: nil) }
+        for segment in segments { try encoder.append(segment) }
         return encoder
     }
 
@@ -77,11 +78,9 @@ public final class SegmentCoder {
     public func restore(
         _ segment: CompressedSegment, with encoder: SequenceEncoder, pages: [PageID]
     ) throws(CompressionError) {
-        let first = encoder.sequence.count, rows = try buffer()
-        defer { recycle(rows) }
-        let layers = rows.layers.map { $0.first(segment.count) }
-        try encoder.append(segment, into: layers)
-        store(layers, position: first, pages: pages)
+        try encoder.append(segment) { positions, body throws(CompressionError) in
+            try forward.store(rows: positions.count, position: positions.lowerBound, pages: pages, from: body)
+        }
     }
 
     /// Puts rows in the pages, as many at once as the forward pass has room for.
