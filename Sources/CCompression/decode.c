@@ -63,18 +63,25 @@ static dkv_coded_row locate(const dkv_decode_layer *l, size_t position, int16_t 
     return row;
 }
 
-/// The pair of a decoded row. Returns false if it is no row.
-static bool pair_of(const dkv_layer *layer, const dkv_coded_row *row, size_t position, uint32_t *a, uint32_t *b) {
-    dkv_pair_split(row->pair, a, b);
+/// The candidates of a decoded row, if it is one.
+typedef struct row_pair {
+    uint32_t first, second;
+    bool sound;
+} row_pair;
+
+static row_pair pair_of(const dkv_layer *layer, const dkv_coded_row *row, size_t position) {
+    row_pair pair;
+    dkv_pair_split(row->pair, &pair.first, &pair.second);
     const size_t limit = visible(layer, position);
-    return row->sound && *a < limit && *b < limit;
+    pair.sound = row->sound && pair.first < limit && pair.second < limit;
+    return pair;
 }
 
 static bool restore_reference(const dkv_decode_layer *l, const dkv_coded_row *row, size_t position, int8_t *to) {
     const size_t columns = l->layer->columns;
-    uint32_t first, second;
-    if (!pair_of(l->layer, row, position, &first, &second)) return false;
-    const int8_t *a = dkv_candidate_row(&l->candidates, first), *b = dkv_candidate_row(&l->candidates, second);
+    const row_pair pair = pair_of(l->layer, row, position);
+    if (!pair.sound) return false;
+    const int8_t *a = dkv_candidate_row(&l->candidates, pair.first), *b = dkv_candidate_row(&l->candidates, pair.second);
     for (size_t i = 0; i < columns; i++) to[i] = to_unit(predicted(a, b, i) + row->residual[i]);
     return true;
 }
@@ -95,13 +102,22 @@ INLINED void add_pair(const int8_t *restrict a, const int8_t *restrict b, const 
     for (size_t i = 0; i < columns; i++) to[i] = (float)(predicted(a, b, i) + residual[i]);
 }
 
+/// Asks for the candidates of a row that comes later. They lie anywhere in a table that is larger than the nearest caches.
+INLINED void prefetch_pair(const dkv_decode_layer *l, const row_pair *pair) {
+    if (!pair->sound) return;
+    const int8_t *a = dkv_candidate_row(&l->candidates, pair->first), *b = dkv_candidate_row(&l->candidates, pair->second);
+    for (size_t i = 0; i < l->layer->columns; i += 64) {
+        __builtin_prefetch(a + i);
+        __builtin_prefetch(b + i);
+    }
+}
+
 INLINED bool restore_row(const dkv_decode *d, const dkv_decode_layer *l, const decoder *m, const dkv_coded_row *row,
-                               size_t position, float *to) {
+                         const row_pair *pair, float *to) {
     const size_t columns = l->layer->columns;
     int16_t *other = m->residuals + DKV_DECODED_AT_ONCE * columns;
-    uint32_t first, second;
-    if (!pair_of(l->layer, row, position, &first, &second)) return false;
-    const int8_t *a = candidate(d, l, first, other, m->first), *b = candidate(d, l, second, other, m->second);
+    if (!pair->sound) return false;
+    const int8_t *a = candidate(d, l, pair->first, other, m->first), *b = candidate(d, l, pair->second, other, m->second);
     if (!a || !b) return false;
     add_pair(a, b, row->residual, to, columns);
     return true;
@@ -112,14 +128,18 @@ INLINED bool read(const dkv_decode *d, const dkv_decode_layer *l, const decoder 
     const dkv_layer *layer = l->layer;
     const size_t columns = layer->columns;
     bool sound = true;
+    enum { ahead = 2 };
     dkv_coded_row rows[DKV_DECODED_AT_ONCE];
+    row_pair pairs[DKV_DECODED_AT_ONCE];
     for (size_t first = 0; first < m->block.count; first += DKV_DECODED_AT_ONCE) {
         const size_t count = smaller(DKV_DECODED_AT_ONCE, m->block.count - first);
         for (size_t k = 0; k < count; k++) rows[k] = locate(l, positions[first + k], m->residuals + k * columns);
         dkv_rows_decode(d->isa, layer->tables, columns, rows, count);
+        for (size_t k = 0; k < count; k++) pairs[k] = pair_of(layer, &rows[k], positions[first + k]);
         for (size_t k = 0; k < count; k++) {
             float *to = m->block.coefficients + (first + k) * columns;
-            if (!restore_row(d, l, m, &rows[k], positions[first + k], to)) {
+            if (d->whole && k + ahead < count) prefetch_pair(l, &pairs[k + ahead]);
+            if (!restore_row(d, l, m, &rows[k], &pairs[k], to)) {
                 memset(to, 0, 4 * columns);
                 sound = false;
             } else if (d->references) {

@@ -31,6 +31,26 @@ INLINE VI bytes_at(const void *p) {
     return v_set_int(four);
 }
 
+/// int8_spread, with its sums in its order.
+INLINE void v_spread(const float *x, float weight, size_t d, float *y) {
+    const size_t block = spread_block(d);  // a multiple of VW, as d is
+    const V scale = v_set(spread_weight(weight, block));
+    for (size_t i = 0; i < d; i += VW) {
+        V w = v_mul(v_load(x + i), scale);
+        UNROLL for (int apart = 1; apart < VW; apart *= 2) w = v_sum_and_difference(w, apart);
+        v_store(y + i, w);
+    }
+    for (size_t half = VW; half < block; half *= 2) {
+        for (size_t start = 0; start < d; start += 2 * half) {
+            for (size_t i = start; i < start + half; i += VW) {
+                const V a = v_load(y + i), b = v_load(y + i + half);
+                v_store(y + i, v_add(a, b));
+                v_store(y + i + half, v_sub(a, b));
+            }
+        }
+    }
+}
+
 /// Rounds the `d` elements of a vector to codes and returns their scale (see block_scale for vectors of nothing and of what is
 /// no number).
 INLINE float v_quantize(const float *x, size_t d, int8_t *codes) {
@@ -97,7 +117,7 @@ static void attend(const dkv_attention *a, const dkv_attention_unit *u, float *s
 INLINE void store_head(char *head, size_t slot, size_t d, const float *key, const float *value) {
     int8_t key_codes[DKV_MAX_HEAD_DIMENSION], value_codes[DKV_MAX_HEAD_DIMENSION];
     float spread[DKV_MAX_HEAD_DIMENSION];
-    int8_spread(key, 1, d, spread);
+    v_spread(key, 1, d, spread);
     const float key_scale = v_quantize(spread, d, key_codes), value_scale = v_quantize(value, d, value_codes);
     int8_place(int8_head_at(head, d), slot, d, key_codes, key_scale, value_codes, value_scale);
 }

@@ -64,7 +64,7 @@ static void load_band(const dkv_attention *a, const dkv_attention_unit *u, size_
         for (size_t lane = 0; lane < VW; lane++) {
             const size_t wanted = first + v * VW + lane, row = wanted < last ? wanted : last;
             float spread[DKV_MAX_HEAD_DIMENSION];
-            int8_spread(query_of(a, u, row), a->scale, d, spread);
+            v_spread(query_of(a, u, row), a->scale, d, spread);
             scales[lane] = v_quantize(spread, d, codes[lane]);
             offsets[lane] = score_offset(sum_of(codes[lane], d));
             positions[lane] = (int32_t)(u->position + row / a->group);

@@ -30,12 +30,16 @@ static inline int8_head int8_head_of(const dkv_attention *a, const dkv_attention
     return int8_head_at(u->pages[page] + (a->layer * a->shape.kv_heads + u->kv_head) * DKV_INT8_HEAD_BYTES(d), d);
 }
 
-/// Turns a query or key by a Hadamard matrix, in blocks of the largest power of two that divides d: products of a query and a
-/// key stay what they are, and an element that stands out is spread over its block, so that one scale fits all elements
-/// better. The order of sums is fixed.
-static inline __attribute__((always_inline)) void int8_spread(const float *x, float weight, size_t d, float *y) {
-    const size_t block = d & (~d + 1);
-    const float scale = weight / sqrtf((float)block);
+/// The blocks that int8_spread turns: of the largest power of two that divides d.
+static inline size_t spread_block(size_t d) { return d & (~d + 1); }
+
+static inline float spread_weight(float weight, size_t block) { return weight / sqrtf((float)block); }
+
+/// Turns a query or key by a Hadamard matrix, in blocks: products of a query and a key stay what they are, and an element that
+/// stands out is spread over its block, so that one scale fits all elements better. The order of sums is fixed.
+static inline void int8_spread(const float *x, float weight, size_t d, float *y) {
+    const size_t block = spread_block(d);
+    const float scale = spread_weight(weight, block);
     for (size_t i = 0; i < d; i++) y[i] = x[i] * scale;
     for (size_t half = 1; half < block; half *= 2) {
         for (size_t start = 0; start < d; start += 2 * half) {

@@ -143,7 +143,7 @@ INLINE void load_rows(const size_t rows, const dkv_attention *a, const dkv_atten
     const size_t d = a->shape.head_dimension;
     for (size_t r = 0; r < rows; r++) {
         float spread[DKV_MAX_HEAD_DIMENSION];
-        int8_spread(query_of(a, u, first + r), a->scale, d, spread);
+        v_spread(query_of(a, u, first + r), a->scale, d, spread);
         s->query_scale[r] = v_quantize(spread, d, s->queries[r]);
         s->query_sum[r] = sum_of(s->queries[r], d);
     }

@@ -98,6 +98,21 @@ INLINE float v_sum_halves(const V *lanes) {
     y = _mm_add_ps(y, _mm_movehl_ps(y, y));
     return _mm_cvtss_f32(_mm_add_ss(y, _mm_shuffle_ps(y, y, 1)));
 }
+/// Of each two lanes that are `apart`, a power of two below VW: their sum in the first, what the first is more in the second.
+INLINE V v_sum_and_difference(V x, const int apart) {
+    V other;
+    switch (apart) {
+        case 1:
+            other = _mm256_permute_ps(x, 0xb1);
+            return _mm256_blend_ps(_mm256_add_ps(x, other), _mm256_sub_ps(other, x), 0xaa);
+        case 2:
+            other = _mm256_permute_ps(x, 0x4e);
+            return _mm256_blend_ps(_mm256_add_ps(x, other), _mm256_sub_ps(other, x), 0xcc);
+        default:
+            other = _mm256_permute2f128_ps(x, x, 1);
+            return _mm256_blend_ps(_mm256_add_ps(x, other), _mm256_sub_ps(other, x), 0xf0);
+    }
+}
 /// Turns 8 rows of 8 into columns.
 INLINE void v_transpose(V *x) {
     V y[8];

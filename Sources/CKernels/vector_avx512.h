@@ -73,6 +73,18 @@ INLINE float v_sum_halves(const V *lanes) {
     y = _mm_add_ps(y, _mm_movehl_ps(y, y));
     return _mm_cvtss_f32(_mm_add_ss(y, _mm_shuffle_ps(y, y, 1)));
 }
+/// Of each two lanes that are `apart`, a power of two below VW: their sum in the first, what the first is more in the second.
+INLINE V v_sum_and_difference(V x, const int apart) {
+    V other;
+    switch (apart) {
+        case 1: other = _mm512_permute_ps(x, 0xb1); break;
+        case 2: other = _mm512_permute_ps(x, 0x4e); break;
+        case 4: other = _mm512_shuffle_f32x4(x, x, 0xb1); break;
+        default: other = _mm512_shuffle_f32x4(x, x, 0x4e);
+    }
+    const __mmask16 seconds = apart == 1 ? 0xaaaa : apart == 2 ? 0xcccc : apart == 4 ? 0xf0f0 : 0xff00;
+    return _mm512_mask_sub_ps(_mm512_add_ps(x, other), seconds, other, x);
+}
 /// Turns 16 rows of 16 into columns.
 INLINE void v_transpose(V *x) {
     V y[16];

@@ -116,8 +116,9 @@ public final class AttentionPlan {
 
     private func rows(ofPiecesFor spans: [AttentionSpan]) -> Int {
         guard layout.dataType == .int8 else { return Int(DKV_TILE_ROWS) / group }
-        let rows = spans.reduce(0) { $0 + $1.count }, most = Int(DKV_UNIT_ROWS) / group
-        let share = rows * layout.kvHeads / (4 * compute.pool.threads)
+        // Those of a long context can be split into chunks.
+        let rows = spans.reduce(0) { $0 + $1.count * chunks(of: $1, through: $1.count) }
+        let share = rows * layout.kvHeads / (4 * compute.pool.threads), most = Int(DKV_UNIT_ROWS) / group
         // Whole tiles, so that none is cut short.
         let tiles = max(1, min(share, most) * group / Int(DKV_TILE_ROWS))
         return tiles * Int(DKV_TILE_ROWS) / group
