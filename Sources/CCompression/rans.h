@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What decoders of rows have in common.
+// What coders and decoders of rows have in common.
 #ifndef DELTAKV_RANS_H
 #define DELTAKV_RANS_H
 
@@ -12,8 +12,8 @@
 static const uint32_t lowest_state = 1u << 16;
 enum { payload_bits = 16, gain_bits = 3, escape_bits = 16, probability_mask = (1 << DKV_PROBABILITY_BITS) - 1 };
 
-/// Bytes of a copy of a row from which any symbols can be read, a word more than they take at most, so that only the end tells
-/// whether they were a row. Every symbol takes a word or, with an escape, two; the state, a pair and a gain take 8 bytes.
+/// Bytes of a copy of a row from which any symbols can be read, so that only the end tells whether they were a row. Every symbol
+/// takes a word or, with an escape, two; the state, a pair and a gain take 8 bytes; lanes look two words ahead.
 INLINED size_t copy_bytes(size_t columns) { return dkv_row_limit(columns) + 8; }
 
 /// Reads such a copy.

@@ -8,12 +8,19 @@
 #pragma clang attribute push(__attribute__((target("avx2,avx512f,avx512bw,avx512vl"))), apply_to = function)
 #include "rans.h"
 
-enum { lanes = 16, vectors = DKV_DECODED_AT_ONCE / lanes, quad = 4 };
+enum {
+    lanes = 16,
+    vectors = DKV_DECODED_AT_ONCE / lanes,
+    quad = 4,
+    least_rows = DKV_DECODED_AT_ONCE / 2,  // fewer are decoded sooner one by one
+    most_columns = 8192,                   // what stays within a thread's stack, with room to spare
+};
 
 /// Rows that are decoded together.
 typedef struct row_lanes {
     __m512i state, at;       // `at` counts bytes from the first row's copy
     __m512i shift;
+    __mmask16 rows;          // lanes that have one
     __mmask16 other;         // rows of the second mode
 } row_lanes;
 
@@ -81,33 +88,37 @@ INLINED void transpose(const __m512i *columns, uint8_t *to, size_t ld) {
 }
 
 /// The two modes that rows are of, if they are of no more.
-INLINED bool modes_of(const dkv_coded_row *rows, const dkv_mode **first, const dkv_mode **second) {
+INLINED bool modes_of(const dkv_coded_row *rows, size_t count, const dkv_mode **first, const dkv_mode **second) {
     *first = *second = rows[0].mode;
-    for (size_t k = 1; k < DKV_DECODED_AT_ONCE; k++) {
+    for (size_t k = 1; k < count; k++) {
         if (rows[k].mode != *first) *second = rows[k].mode;
     }
-    for (size_t k = 1; k < DKV_DECODED_AT_ONCE; k++) {
+    for (size_t k = 1; k < count; k++) {
         if (rows[k].mode != *first && rows[k].mode != *second) return false;
     }
     return true;
 }
 
-static void decode_lanes(const dkv_tables *tables, size_t columns, dkv_coded_row *rows, const uint8_t *first,
+static void decode_lanes(const dkv_tables *tables, size_t columns, dkv_coded_row *rows, size_t count, const uint8_t *first,
                          const dkv_mode *second) {
     const size_t bytes = copy_bytes(columns);
     uint8_t copies[DKV_DECODED_AT_ONCE][bytes], symbols[DKV_DECODED_AT_ONCE][columns];
     row_head heads[DKV_DECODED_AT_ONCE];
-    uint32_t states[DKV_DECODED_AT_ONCE], places[DKV_DECODED_AT_ONCE];
+    // Lanes without a row read the first row's copy, and nobody looks at what comes of it.
+    uint32_t states[DKV_DECODED_AT_ONCE], places[DKV_DECODED_AT_ONCE] = {0};
+    int32_t shifts[DKV_DECODED_AT_ONCE] = {0};
     row_lanes l[vectors] = {0};
-    int32_t shifts[DKV_DECODED_AT_ONCE];
-    for (size_t k = 0; k < DKV_DECODED_AT_ONCE; k++) {
+    for (size_t k = 0; k < DKV_DECODED_AT_ONCE; k++) states[k] = lowest_state;
+    for (size_t k = 0; k < count; k++) {
         reader r;
         rows[k].sound = begin(&rows[k], columns, copies[k], &r);
         heads[k] = take_head(&r, &rows[k]);
         states[k] = r.state;
         places[k] = (uint32_t)(r.at - copies[0]);
         shifts[k] = heads[k].shift;
-        if (rows[k].mode == second) l[k / lanes].other |= (__mmask16)(1 << k % lanes);
+        const __mmask16 lane = (__mmask16)(1 << k % lanes);
+        l[k / lanes].rows |= lane;
+        if (rows[k].mode == second) l[k / lanes].other |= lane;
     }
     for (size_t v = 0; v < vectors; v++) {
         l[v].state = _mm512_loadu_si512(states + v * lanes);
@@ -122,7 +133,7 @@ static void decode_lanes(const dkv_tables *tables, size_t columns, dkv_coded_row
                 if (j % 2 == 0) words[v] = _mm512_i32gather_epi32(l[v].at, copies, 1);
                 const __m512i table = tables_of(&l[v], first[i + j], second->classes[i + j]);
                 const __m512i symbol = take_symbols(&l[v], &words[v], tables, table);
-                const __mmask16 escaped = _mm512_cmpeq_epi32_mask(symbol, each(DKV_ESCAPE));
+                const __mmask16 escaped = _mm512_mask_cmpeq_epi32_mask(l[v].rows, symbol, each(DKV_ESCAPE));
                 if (__builtin_expect(escaped != 0, 0)) {
                     l[v] = take_escaped(l[v], escaped, rows + v * lanes, i + j, copies[0]);
                     words[v] = _mm512_i32gather_epi32(l[v].at, copies, 1);
@@ -140,21 +151,23 @@ static void decode_lanes(const dkv_tables *tables, size_t columns, dkv_coded_row
         _mm512_storeu_si512(states + v * lanes, l[v].state);
         _mm512_storeu_si512(places + v * lanes, l[v].at);
     }
-    for (size_t k = 0; k < DKV_DECODED_AT_ONCE; k++) {
+    for (size_t k = 0; k < count; k++) {
         const reader r = {states[k], copies[0] + places[k]};
         refine(rows[k].mode, symbols[k], rows[k].residual, columns);
         finish(&rows[k], heads[k], copies[k], &r);
     }
 }
 
-/// Decodes as many rows as fit whole vectors, and says how many.
+/// Decodes as many rows as it does well, and says how many.
 size_t dkv_rows_decode_avx512(const dkv_tables *tables, size_t columns, dkv_coded_row *rows, size_t count) {
     size_t done = 0;
-    if (columns % (4 * quad) != 0) return 0;
-    for (; done + DKV_DECODED_AT_ONCE <= count; done += DKV_DECODED_AT_ONCE) {
+    if (columns % (4 * quad) != 0 || columns > most_columns) return 0;
+    while (count - done >= least_rows) {
+        const size_t some = count - done < DKV_DECODED_AT_ONCE ? count - done : DKV_DECODED_AT_ONCE;
         const dkv_mode *first, *second;
-        if (!modes_of(rows + done, &first, &second)) break;
-        decode_lanes(tables, columns, rows + done, first->classes, second);
+        if (!modes_of(rows + done, some, &first, &second)) break;
+        decode_lanes(tables, columns, rows + done, some, first->classes, second);
+        done += some;
     }
     return done;
 }

@@ -14,6 +14,7 @@ extension LayerStack {
         _ positions: some Collection<Int>, of histories: [CompressedRows], from sources: [Matrix],
         tables: [ReferenceTable]?, into decoded: [Matrix]
     ) throws(CompressionError) {
+        precondition(positions.count <= work.maxRows, "more rows than there is room for")
         for (row, position) in positions.enumerated() {
             work.list[row] = UInt32(row)
             work.positions[row] = UInt32(position)
@@ -33,6 +34,7 @@ extension LayerStack {
     func extend(
         _ tables: [ReferenceTable], by positions: Range<Int>, of histories: [CompressedRows], into sink: RowSink?
     ) throws(CompressionError) {
+        precondition(positions.count <= work.maxRows, "more rows than there is room for")
         let references = list(positions) { codecs[0].isReference($0) }
         for table in tables { try table.reserve(references) }
         try run(references, of: histories, tables.map(\.candidates), isWhole: true, into: .candidates)

@@ -116,9 +116,16 @@ public final class AttentionPlan {
 
     private func rows(ofPiecesFor spans: [AttentionSpan]) -> Int {
         guard layout.dataType == .int8 else { return Int(DKV_TILE_ROWS) / group }
-        // Those of a long context can be split into chunks.
-        let rows = spans.reduce(0) { $0 + $1.count * chunks(of: $1, through: $1.count) }
-        let share = rows * layout.kvHeads / (4 * compute.pool.threads), most = Int(DKV_UNIT_ROWS) / group
+        // Rows that attend to a part of their context are pieces by themselves. Those of a long one can be split into chunks,
+        // if there is room for what comes of them.
+        var rows = 0, inChunks = 0
+        for span in spans where !span.isSparse || sparse == nil {
+            rows += span.count
+            inChunks += span.count * chunks(of: span, through: span.count)
+        }
+        let fits = inChunks * layout.kvHeads * group * (layout.headDimension + 2) <= partialCapacity
+        let share = (fits ? inChunks : rows) * layout.kvHeads / (4 * compute.pool.threads)
+        let most = Int(DKV_UNIT_ROWS) / group
         // Whole tiles, so that none is cut short.
         let tiles = max(1, min(share, most) * group / Int(DKV_TILE_ROWS))
         return tiles * Int(DKV_TILE_ROWS) / group

@@ -72,7 +72,7 @@ public struct Compute: Sendable {
         }
     }
 
-    /// The same for rows that whatever makes them hands over.
+    /// The same for rows that whatever makes them hands over; they stay as they are.
     ///
     /// - Parameters:
     ///   - rows: Rows of each layer.

@@ -178,7 +178,8 @@ typedef struct dkv_store_layers {
 } dkv_store_layers;
 size_t dkv_store_layers_count(const dkv_store_layers *layers);
 void dkv_store_layers_task(void *context, size_t index, size_t worker);
-/// The same for `count` rows of one layer from `first` on, by the caller. `rows` stay as they are.
+/// The same for `count` rows `[keys | values]` of one layer from `first` on, by the caller. They stay as they are, and stores need
+/// no rows of their own.
 void dkv_store_rows(void *layers, size_t layer, size_t first, size_t count, const float *rows, size_t ld);
 
 /// A tile of consecutive query rows of one sequence, one KV head, and a range of context chunks.

@@ -74,7 +74,7 @@ public final class SegmentCoder {
 
     /// Decodes a segment into the pages.
     ///
-    /// - Throws: ``CompressionError``; the encoder is of no use then.
+    /// - Throws: ``CompressionError``; the encoder is of no use then, and the segment's pages hold anything.
     public func restore(
         _ segment: CompressedSegment, with encoder: SequenceEncoder, pages: [PageID]
     ) throws(CompressionError) {
