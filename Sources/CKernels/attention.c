@@ -51,8 +51,7 @@ static void attend_chunk(const dkv_attention *a, const dkv_attention_unit *u, co
     const size_t d = a->shape.head_dimension, plane = DKV_PAGE_TOKENS * d, tile = u->rows * a->group;
     const bool half = a->shape.type == DKV_KV_F16;
     const size_t bytes = half ? sizeof(uint16_t) : sizeof(float);
-    const size_t keys = (a->layer * 2 * a->shape.kv_heads + u->kv_head) * plane * bytes;
-    const size_t values = keys + a->shape.kv_heads * plane * bytes;
+    const size_t keys = a->layer * 2 * a->shape.kv_heads + u->kv_head, values = keys + a->shape.kv_heads;
     const size_t last_position = u->position + u->rows - 1;
     const size_t first_seen = dkv_first_seen(a, u->position), first_page = first_seen / DKV_PAGE_TOKENS;
     int32_t valid[DKV_TILE_ROWS], hidden[DKV_TILE_ROWS];
@@ -71,8 +70,8 @@ static void attend_chunk(const dkv_attention *a, const dkv_attention_unit *u, co
             hidden[i] = hides ? hidden_tokens(a, u->position + i / a->group, page) : 0;
         }
         step.hidden = hides ? hidden : NULL;
-        step.keys = u->pages[page] + keys;
-        step.values = u->pages[page] + values;
+        step.keys = u->pages[page].slab + dkv_plane_of(u->pages[page], keys) * plane * bytes;
+        step.values = u->pages[page].slab + dkv_plane_of(u->pages[page], values) * plane * bytes;
         a->kernels->attend_page(&step);
     }
 }

@@ -51,7 +51,7 @@ INLINE void v_spread(const float *x, float weight, size_t d, float *y) {
     }
 }
 
-/// Rounds the `d` elements of a vector to codes and returns their scale (see block_scale for vectors of nothing and of what is
+/// Rounds the `d` elements of a vector to codes and returns their scale (see int8_scale for vectors of nothing and of what is
 /// no number).
 INLINE float v_quantize(const float *x, size_t d, int8_t *codes) {
     V greatest = v_zero(), zero = v_zero();
@@ -64,7 +64,7 @@ INLINE float v_quantize(const float *x, size_t d, int8_t *codes) {
     uint32_t bits;
     memcpy(&bits, &top, 4);
     float scale, factor;
-    if (!block_scale(bits, &scale, &factor)) {
+    if (!int8_scale(bits, &scale, &factor)) {
         memset(codes, 0, d);
         return scale;
     }
@@ -76,11 +76,6 @@ INLINE float v_quantize(const float *x, size_t d, int8_t *codes) {
 }
 
 #include "attention_int8_page.h"
-
-/// Asks for a line of memory ahead of its use: a page's head is too short for the processor to see that it is read in order.
-/// Requests are spread over the work on the page before, because a core waits when it has too many; they go to the second
-/// level, since the first is too small for two pages.
-INLINE void prefetch(const void *at) { __builtin_prefetch(at, 0, 2); }
 
 #include "attention_int8_bands.h"
 #include "attention_int8_rows.h"
@@ -114,19 +109,19 @@ static void attend(const dkv_attention *a, const dkv_attention_unit *u, float *s
     attend_bands(a, u, scratch);
 }
 
-INLINE void store_head(char *head, size_t slot, size_t d, const float *key, const float *value) {
+INLINE void store_head(dkv_page page, size_t number, size_t slot, size_t d, const float *key, const float *value) {
     int8_t key_codes[DKV_MAX_HEAD_DIMENSION], value_codes[DKV_MAX_HEAD_DIMENSION];
     float spread[DKV_MAX_HEAD_DIMENSION];
     v_spread(key, 1, d, spread);
     const float key_scale = v_quantize(spread, d, key_codes), value_scale = v_quantize(value, d, value_codes);
-    int8_place(int8_head_at(head, d), slot, d, key_codes, key_scale, value_codes, value_scale);
+    int8_place(int8_head_at(page, number, d), slot, d, key_codes, key_scale, value_codes, value_scale);
 }
 
 /// With loops of known length for the usual heads.
-static void store(char *head, size_t slot, size_t d, const float *key, const float *value) {
+static void store(dkv_page page, size_t number, size_t slot, size_t d, const float *key, const float *value) {
     switch (d) {
-        case 64: store_head(head, slot, 64, key, value); break;
-        case 128: store_head(head, slot, 128, key, value); break;
-        default: store_head(head, slot, d, key, value);
+        case 64: store_head(page, number, slot, 64, key, value); break;
+        case 128: store_head(page, number, slot, 128, key, value); break;
+        default: store_head(page, number, slot, d, key, value);
     }
 }

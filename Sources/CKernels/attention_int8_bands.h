@@ -92,7 +92,7 @@ enum { mask_none, mask_later, mask_both };
 /// Scores of a token, of its products with a band's queries.
 INLINE void keep_scores(const size_t vectors, const int mask, const band *b, size_t t, int32_t position, const VI *acc,
                         V *largest) {
-    const V scale = v_set(b->page.key_scales[t]);
+    const V scale = v_set(int8_key_scale(b->page.scales[t]));
     const VI token = v_set_int(position + (int32_t)t);
     UNROLL for (size_t v = 0; v < vectors; v++) {
         V score = v_mul(v_mul(v_from_int(acc[v]), scale), b->query_scale[v]);
@@ -128,7 +128,7 @@ INLINE V weigh(const band *b, size_t v, V maximum, size_t visible, V *total) {
             const size_t t = j + k * 16;
             const V e = v_exp2(v_sub(v_load(at + t * band_rows), maximum));
             sum = k == 0 ? e : v_add(sum, e);
-            const V w = v_mul(e, v_set(t < visible ? b->page.value_scales[t] : 0));
+            const V w = v_mul(e, v_set(t < visible ? int8_value_scale(b->page.scales[t]) : 0));
             v_store(at + t * band_rows, w);
             largest = v_max(largest, w);
         }

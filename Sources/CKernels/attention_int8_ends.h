@@ -17,7 +17,7 @@ INLINE void attend_ends(const size_t rows, const dkv_attention *a, const dkv_att
             s.visible[r] = (int32_t)(page < start ? DKV_SPARSE_FIRST : tokens - page * page_tokens);
             s.hidden[r] = 0;
         }
-        rows_page(rows, &s, int8_head_of(a, u, page), d, (const char *)int8_head_of(a, u, next).upper, scratch);
+        rows_page(rows, &s, int8_head_of(a, u, page), d, int8_head_of(a, u, next), scratch);
     }
     for (size_t r = 0; r < rows; r++) {
         float *y = result_of(a, u, first + r);

@@ -7,27 +7,28 @@
 
 enum { page_tokens = DKV_PAGE_TOKENS, chunk_pages = DKV_CHUNK_TOKENS / DKV_PAGE_TOKENS };
 
-/// Where the parts of one head of a page start.
+/// Where the parts of one head of a page start (kv_int8.h).
 typedef struct int8_head {
     uint8_t *upper;
-    float *key_scales, *value_scales;
-    int8_t *values;  // [page_tokens][d]
-    uint8_t *lower;  // [page_tokens][d / 2]
+    uint32_t *scales;  // [page_tokens]
+    int8_t *values;    // [page_tokens][d]
+    uint8_t *lower;    // [page_tokens][d / 2]
 } int8_head;
 
-static inline int8_head int8_head_at(char *start, size_t d) {
+/// The head of that number, of those of all layers.
+static inline int8_head int8_head_at(dkv_page page, size_t number, size_t d) {
+    const size_t scanned = page_tokens * (d / 2 + 4), rest = page_tokens * (d + d / 2);
+    char *start = page.slab + number * DKV_SLAB_PAGES * (scanned + rest);
     int8_head h;
-    h.upper = (uint8_t *)start;
-    h.key_scales = (float *)(start + page_tokens * d / 2);
-    h.value_scales = h.key_scales + page_tokens;
-    h.values = (int8_t *)(h.value_scales + page_tokens);
+    h.upper = (uint8_t *)start + page.index * scanned;
+    h.scales = (uint32_t *)(h.upper + page_tokens * d / 2);
+    h.values = (int8_t *)start + DKV_SLAB_PAGES * scanned + page.index * rest;
     h.lower = (uint8_t *)h.values + page_tokens * d;
     return h;
 }
 
 static inline int8_head int8_head_of(const dkv_attention *a, const dkv_attention_unit *u, size_t page) {
-    const size_t d = a->shape.head_dimension;
-    return int8_head_at(u->pages[page] + (a->layer * a->shape.kv_heads + u->kv_head) * DKV_INT8_HEAD_BYTES(d), d);
+    return int8_head_at(u->pages[page], a->layer * a->shape.kv_heads + u->kv_head, a->shape.head_dimension);
 }
 
 /// The blocks that int8_spread turns: of the largest power of two that divides d.
@@ -52,6 +53,35 @@ static inline void int8_spread(const float *x, float weight, size_t d, float *y)
     }
 }
 
+/// The scale of a vector, of the bits of its greatest magnitude, rounded up to bfloat16 so that its codes still fit, and the factor that
+/// makes codes of elements. False if all codes are to be 0 (see block_scale).
+static inline bool int8_scale(uint32_t magnitude, float *scale, float *factor) {
+    if (!block_scale(magnitude, scale, factor)) return false;
+    uint32_t bits;
+    memcpy(&bits, scale, 4);
+    bits = (bits + 0xffffu) & 0xffff0000u;
+    memcpy(scale, &bits, 4);
+    *factor = 1.0f / *scale;
+    return true;
+}
+
+/// The two scales of a token in a word.
+static inline uint32_t int8_join_scales(float key_scale, float value_scale) {
+    uint32_t key, value;
+    memcpy(&key, &key_scale, 4);
+    memcpy(&value, &value_scale, 4);
+    return (key & 0xffff0000u) | value >> 16;
+}
+
+static inline float int8_key_scale(uint32_t scales) {
+    scales &= 0xffff0000u;
+    float scale;
+    memcpy(&scale, &scales, 4);
+    return scale;
+}
+
+static inline float int8_value_scale(uint32_t scales) { return int8_key_scale(scales << 16); }
+
 static inline int32_t sum_of(const int8_t *codes, size_t d) {
     int32_t sum = 0;
     for (size_t i = 0; i < d; i++) sum += codes[i];
@@ -70,8 +100,7 @@ static inline void int8_place(int8_head head, size_t slot, size_t d, const int8_
     for (size_t g = 0; g < d / 8; g++) memcpy(head.upper + (g * page_tokens + slot) * 4, upper + g * 4, 4);
     memcpy(head.values + slot * d, value, d);
     // Scores carry a NaN into their row's sum, so that one in a value is not lost either.
-    head.key_scales[slot] = isnan(value_scale) ? NAN : key_scale;
-    head.value_scales[slot] = value_scale;
+    head.scales[slot] = int8_join_scales(isnan(value_scale) ? NAN : key_scale, value_scale);
 }
 
 /// A unit's query row `i`: rows are positions, and heads of the group within a position.

@@ -2,12 +2,30 @@
 // Pages and picked tokens in the order in which products read them, in terms of a vector vocabulary. Included once per
 // instruction set, by attention_int8.h.
 
+/// Asks for a line of memory ahead of its use. Requests are spread over the work on the page before, because a core waits when it
+/// has too many; they go to the second level, since the first is too small for two pages.
+INLINE void prefetch(const void *at) { __builtin_prefetch(at, 0, 2); }
+
+/// Lines of a head of a page, of 64 bytes each.
+INLINE size_t lines_of(size_t d) { return DKV_INT8_HEAD_BYTES(d) / 64; }
+
+INLINE void prefetch_line(int8_head h, size_t d, size_t line) {
+    const size_t scanned = d / 2 + 4;
+    prefetch(line < scanned ? (const char *)h.upper + line * 64 : (const char *)h.values + (line - scanned) * 64);
+}
+
 /// 64 tokens of one head as vpdpbusd reads them.
 typedef struct int8_page {
     uint8_t *keys;               // [d / 4][page_tokens][4]: v_keys(codes + 128); for tiles [page_tokens][d]
     int8_t *values;              // [page_tokens / 4][d][4]; for tiles [d][page_tokens]
-    const float *key_scales, *value_scales;
+    const uint32_t *scales;      // [page_tokens]
 } int8_page;
+
+/// Scales of VW tokens' keys, or of their values.
+INLINE V v_key_scales(const uint32_t *scales) { return v_as_float(v_upper_16(v_load_int((const int32_t *)scales))); }
+INLINE V v_value_scales(const uint32_t *scales) {
+    return v_as_float(v_shift_left(v_load_int((const int32_t *)scales), 16));
+}
 
 /// Floats that a page takes in scratch, without its scales.
 INLINE size_t page_size(size_t d) { return page_tokens * d / 2; }
@@ -81,6 +99,5 @@ INLINE void arrange_page(int8_head h, size_t d, int8_page *to) {
         for (size_t j = 0; j < 4; j++) from[j] = h.values + (t + j) * d;
         mix_values(from, d, to->values + t * d);
     }
-    to->key_scales = h.key_scales;
-    to->value_scales = h.value_scales;
+    to->scales = h.scales;
 }

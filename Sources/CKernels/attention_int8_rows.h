@@ -13,8 +13,9 @@ typedef struct rows_state {
     int32_t hidden[few_rows];                   // of these, those that it no longer sees
 } rows_state;
 
+/// Asks for the first `d` lines of `next` meanwhile.
 INLINE void score_rows(const size_t rows, const rows_state *s, int8_page p, size_t d, float (*scores)[page_tokens],
-                       const char *next) {
+                       int8_head next) {
     enum { vectors = few_vectors };
     for (size_t first = 0; first < page_tokens; first += vectors * VW) {
         VI acc[few_rows * vectors];
@@ -27,7 +28,7 @@ INLINE void score_rows(const size_t rows, const rows_state *s, int8_page p, size
                 k[v] = v_load_int((const int32_t *)p.keys + g * page_tokens + first + v * VW);
             }
             UNROLL for (size_t v = 0; v < vectors; v += 16 / VW) {
-                prefetch(next + (g * page_tokens + first + v * VW) * 4);
+                prefetch_line(next, d, (g * page_tokens + first + v * VW) / 16);
             }
             UNROLL for (size_t r = 0; r < rows; r++) {
                 const VI q = bytes_at(s->queries[r] + g * 4);
@@ -36,7 +37,7 @@ INLINE void score_rows(const size_t rows, const rows_state *s, int8_page p, size
         }
         UNROLL for (size_t r = 0; r < rows; r++) {
             UNROLL for (size_t v = 0; v < vectors; v++) {
-                const V scale = v_load(p.key_scales + first + v * VW);
+                const V scale = v_key_scales(p.scales + first + v * VW);
                 const V score = v_mul(v_mul(v_from_int(acc[r * vectors + v]), scale), v_set(s->query_scale[r]));
                 v_store(scores[r] + first + v * VW, score);
             }
@@ -45,7 +46,7 @@ INLINE void score_rows(const size_t rows, const rows_state *s, int8_page p, size
 }
 
 /// One row's scores become codes; returns what a code is worth.
-INLINE float soften_row(rows_state *s, size_t row, const float *value_scales, float *scores, uint8_t *codes, float *factor) {
+INLINE float soften_row(rows_state *s, size_t row, const uint32_t *scales, float *scores, uint8_t *codes, float *factor) {
     V x[token_vectors], largest = v_set(s->maximum[row]);
     UNROLL for (size_t v = 0; v < token_vectors; v++) {
         x[v] = v_first_else(v_load(scores + v * VW), s->visible[row] - (int)(v * VW), v_set(DKV_MASKED_SCORE));
@@ -57,7 +58,7 @@ INLINE float soften_row(rows_state *s, size_t row, const float *value_scales, fl
     UNROLL for (size_t v = 0; v < token_vectors; v++) {
         const V e = v_exp2(v_sub(x[v], v_set(now)));
         v_store(scores + v * VW, e);
-        x[v] = v_mul(e, v_load(value_scales + v * VW));
+        x[v] = v_mul(e, v_value_scales(scales + v * VW));
         // A slot that no token has been written to may hold any bits.
         x[v] = v_first_else(x[v], s->visible[row] - (int)(v * VW), v_zero());
         weighted = v_max(weighted, x[v]);
@@ -81,7 +82,7 @@ INLINE float soften_row(rows_state *s, size_t row, const float *value_scales, fl
 
 INLINE void value_rows(const size_t rows, const size_t vectors, rows_state *s, const int8_t *values, size_t d,
                        size_t first, uint8_t (*codes)[page_tokens], size_t groups, const float *factor,
-                       const float *worth, const char *next) {
+                       const float *worth, int8_head next) {
     VI acc[few_rows * few_vectors], sums[few_vectors];
     UNROLL for (size_t i = 0; i < rows * vectors; i++) acc[i] = v_set_int(0);
     UNROLL for (size_t v = 0; v < vectors; v++) sums[v] = v_set_int(0);
@@ -92,7 +93,7 @@ INLINE void value_rows(const size_t rows, const size_t vectors, rows_state *s, c
             if (signed_codes) sums[v] = v_add_bytes(sums[v], x[v]);
         }
         UNROLL for (size_t v = 0; v < vectors; v += 16 / VW) {
-            prefetch(next + (g * d + first + v * VW) * 4);
+            prefetch_line(next, d, d + (g * d + first + v * VW) / 16);
         }
         UNROLL for (size_t r = 0; r < rows; r++) {
             const VI p = v_weights(bytes_at(codes[r] + g * 4));
@@ -110,14 +111,14 @@ INLINE void value_rows(const size_t rows, const size_t vectors, rows_state *s, c
     }
 }
 
-/// The softmax and values of a page whose scores are there; `next` is as large as the page's values and asked for meanwhile.
+/// The softmax and values of a page whose scores are there. Asks for `d` lines of `next` after the first `d` meanwhile.
 INLINE void finish_page(const size_t rows, rows_state *s, int8_page p, size_t d, float (*scores)[page_tokens],
-                        const char *next) {
+                        int8_head next) {
     float factor[few_rows], worth[few_rows];
     uint8_t codes[few_rows][page_tokens];
     int32_t visible = 0;
     for (size_t r = 0; r < rows; r++) {
-        worth[r] = soften_row(s, r, p.value_scales, scores[r], codes[r], &factor[r]);
+        worth[r] = soften_row(s, r, p.scales, scores[r], codes[r], &factor[r]);
         if (s->visible[r] > visible) visible = s->visible[r];
     }
     const size_t groups = visible >= page_tokens ? page_tokens / 4 : ((size_t)visible + 3) / 4;
@@ -129,13 +130,13 @@ INLINE void finish_page(const size_t rows, rows_state *s, int8_page p, size_t d,
 }
 
 /// A page, and requests for the next one, `next`.
-INLINE void rows_page(const size_t rows, rows_state *s, int8_head h, size_t d, const char *next, float *scratch) {
+INLINE void rows_page(const size_t rows, rows_state *s, int8_head h, size_t d, int8_head next, float *scratch) {
     float scores[few_rows][page_tokens];
     int8_page p = page_in(scratch, d);
     arrange_page(h, d, &p);
     score_rows(rows, s, p, d, scores, next);
-    for (size_t line = 0; line < 8; line++) prefetch(next + (2 * page_tokens * d + line * 64));
-    finish_page(rows, s, p, d, scores, next + page_tokens * d);
+    for (size_t line = 2 * d; line < lines_of(d); line++) prefetch_line(next, d, line);
+    finish_page(rows, s, p, d, scores, next);
 }
 
 /// Reads a unit's query heads from row `first` on.
@@ -184,7 +185,7 @@ INLINE void attend_rows(const size_t rows, const dkv_attention *a, const dkv_att
                 s.hidden[r] = (int32_t)dkv_first_seen(a, position) - (int32_t)(page * page_tokens);
             }
             const size_t next = (page + 1) * page_tokens <= last_position ? page + 1 : page;
-            rows_page(rows, &s, int8_head_of(a, u, page), d, (const char *)int8_head_of(a, u, next).upper, scratch);
+            rows_page(rows, &s, int8_head_of(a, u, page), d, int8_head_of(a, u, next), scratch);
         }
         for (size_t r = 0; r < rows; r++) {
             if (u->partial) {

@@ -5,7 +5,7 @@
 
 #pragma STDC FP_CONTRACT OFF
 
-/// Rounds the `d` elements of a vector to codes and returns their scale (see block_scale for vectors of nothing
+/// Rounds the `d` elements of a vector to codes and returns their scale (see int8_scale for vectors of nothing
 /// and of what is no number).
 static float quantize(const float *x, size_t d, int8_t *codes) {
     uint32_t greatest = 0;
@@ -16,7 +16,7 @@ static float quantize(const float *x, size_t d, int8_t *codes) {
         greatest = bits > greatest ? bits : greatest;
     }
     float scale, factor;
-    if (!block_scale(greatest, &scale, &factor)) {
+    if (!int8_scale(greatest, &scale, &factor)) {
         memset(codes, 0, d);
         return scale;
     }
@@ -55,7 +55,7 @@ static int32_t lower_of(int8_head h, size_t d, size_t token, size_t i) {
 static float score_of(const row_state *s, int8_head h, size_t d, size_t token) {
     int32_t dot = -128 * s->query_sum;
     for (size_t i = 0; i < d; i++) dot += s->query[i] * (16 * upper_of(h, d, token, i) + lower_of(h, d, token, i));
-    return (float)dot * h.key_scales[token] * s->query_scale;
+    return (float)dot * int8_key_scale(h.scales[token]) * s->query_scale;
 }
 
 static float folded(const float *weights) {
@@ -98,7 +98,7 @@ static void take(row_state *s, const scored_token *tokens, size_t hidden, size_t
 }
 
 static scored_token scored(const row_state *s, int8_head h, size_t d, size_t token) {
-    return (scored_token){score_of(s, h, d, token), h.value_scales[token], h.values + token * d};
+    return (scored_token){score_of(s, h, d, token), int8_value_scale(h.scales[token]), h.values + token * d};
 }
 
 static void attend_page(row_state *s, int8_head h, size_t d, size_t hidden, size_t visible) {
@@ -172,7 +172,7 @@ static float guess(const row_state *s, const dkv_attention *a, const dkv_attenti
         const int8_head h = int8_head_of(a, u, t / page_tokens);
         int32_t dot = 0;
         for (size_t i = 0; i < d; i++) dot += s->query[i] * upper_of(h, d, t % page_tokens, i);
-        guesses[t] = (float)(32 * dot - 241 * s->query_sum) * h.key_scales[t % page_tokens] * (s->query_scale * 0.5f);
+        guesses[t] = (float)(32 * dot - 241 * s->query_sum) * int8_key_scale(h.scales[t % page_tokens]) * (s->query_scale * 0.5f);
         if (isnan(guesses[t])) return NAN;
         if (t < page_tokens && guesses[t] > largest) largest = guesses[t];
     }
@@ -234,7 +234,7 @@ static void attend_sparsely(const dkv_attention *a, const dkv_attention_unit *u,
                 const uint32_t t = n.picked[i + taken];
                 const int8_head h = int8_head_of(a, u, t / page_tokens);
                 const size_t slot = t % page_tokens;
-                tokens[taken] = (scored_token){n.guesses[r * n.capacity + t], h.value_scales[slot], h.values + slot * d};
+                tokens[taken] = (scored_token){n.guesses[r * n.capacity + t], int8_value_scale(h.scales[slot]), h.values + slot * d};
             }
             take(&states[r], tokens, 0, taken, d);
         }
@@ -260,12 +260,12 @@ static void attend(const dkv_attention *a, const dkv_attention_unit *u, float *s
     }
 }
 
-static void store(char *head, size_t slot, size_t d, const float *key, const float *value) {
+static void store(dkv_page page, size_t number, size_t slot, size_t d, const float *key, const float *value) {
     int8_t key_codes[DKV_MAX_HEAD_DIMENSION], value_codes[DKV_MAX_HEAD_DIMENSION];
     float spread[DKV_MAX_HEAD_DIMENSION];
     int8_spread(key, 1, d, spread);
     const float key_scale = quantize(spread, d, key_codes), value_scale = quantize(value, d, value_codes);
-    int8_place(int8_head_at(head, d), slot, d, key_codes, key_scale, value_codes, value_scale);
+    int8_place(int8_head_at(page, number, d), slot, d, key_codes, key_scale, value_codes, value_scale);
 }
 
 const dkv_int8_kernels dkv_int8_scalar = {store, attend};

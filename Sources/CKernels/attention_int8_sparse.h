@@ -55,7 +55,7 @@ INLINE void guess_page(const size_t rows, const rows_state *s, int8_head h, size
         }
         UNROLL for (size_t v = 0; v < vectors; v++) {
             const int seen = (int)visible - (int)(first + v * VW);
-            const V scale = v_first_else(v_load(h.key_scales + first + v * VW), seen, v_zero());
+            const V scale = v_first_else(v_key_scales(h.scales + first + v * VW), seen, v_zero());
             sums->invalid = v_add(sums->invalid, v_sub(scale, scale));
             UNROLL for (size_t r = 0; r < rows; r++) {
                 const size_t to = r * n->capacity + at + first + v * VW;
@@ -151,7 +151,7 @@ INLINE void score_near(const size_t rows, const rows_state *s, const dkv_attenti
         const size_t slot = near[lane] % page_tokens;
         upper[lane] = h.upper + slot * 4;
         lower[lane] = h.lower + slot * (d / 2);
-        key_scales[lane] = h.key_scales[slot];
+        key_scales[lane] = int8_key_scale(h.scales[slot]);
     }
     VI uppers[few_rows], lowers[few_rows];
     UNROLL for (size_t r = 0; r < rows; r++) uppers[r] = lowers[r] = v_set_int(0);
@@ -185,7 +185,7 @@ typedef struct picked_page {
     size_t count;
     uint32_t tokens[page_tokens];    // places without a token repeat the last one
     const int8_t *values[page_tokens];
-    const float *value_scales[page_tokens];
+    uint32_t scales[page_tokens];
 } picked_page;
 
 /// Finds the places of up to a page of picked tokens, and asks for what will be read there.
@@ -199,20 +199,18 @@ INLINE void place_picked(const dkv_attention *a, const dkv_attention_unit *u, co
         const int8_head h = int8_head_of(a, u, token / page_tokens);
         to->tokens[j] = token;
         to->values[j] = h.values + slot * d;
-        to->value_scales[j] = h.value_scales + slot;
+        to->scales[j] = h.scales[slot];
         for (size_t i = 0; i < d; i += 64) prefetch(to->values[j] + i);
         if (d % 64 != 0) prefetch(to->values[j] + d - 1);
-        prefetch(to->value_scales[j]);
     }
 }
 
 /// Attends to a page of picked tokens.
 INLINE void attend_picked(const size_t rows, rows_state *s, size_t d, const sparse_notes *n, const picked_page *picked,
                           float *scratch) {
-    float scores[few_rows][page_tokens], value_scales[page_tokens];
+    float scores[few_rows][page_tokens];
     int8_page p = page_in(scratch, d);
-    p.value_scales = value_scales;
-    for (size_t j = 0; j < page_tokens; j++) value_scales[j] = *picked->value_scales[j];
+    p.scales = picked->scales;
     for (size_t r = 0; r < rows; r++) {
         const float *from = n->guesses + r * n->capacity;
         for (size_t j = 0; j < page_tokens; j++) scores[r][j] = from[picked->tokens[j]];
@@ -220,7 +218,7 @@ INLINE void attend_picked(const size_t rows, rows_state *s, size_t d, const spar
         s->hidden[r] = 0;
     }
     for (size_t t = 0; t < picked->count; t += 4) mix_values(picked->values + t, d, p.values + t * d);
-    finish_page(rows, s, p, d, scores, (const char *)p.values);
+    finish_page(rows, s, p, d, scores, (int8_head){.upper = (uint8_t *)p.values, .values = p.values});
 }
 
 /// Computes heads `first ..< first + rows` of a unit of one row that attends to the tokens that matter most.

@@ -63,8 +63,7 @@ INLINE void arrange_for_bands(int8_head h, size_t d, int8_page *to, int32_t *sum
             v_store((float *)(to->values + (i + lane) * page_tokens), block[lane]);
         }
     }
-    to->key_scales = h.key_scales;
-    to->value_scales = h.value_scales;
+    to->scales = h.scales;
 }
 
 /// Products of a page's keys and a band's queries.

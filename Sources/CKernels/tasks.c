@@ -53,20 +53,20 @@ size_t dkv_store_count(const dkv_store *store) { return blocks(store->rows, stor
 static void store_head(const dkv_store *s, const dkv_slot *at, size_t head, const float *key, const float *value) {
     const size_t d = s->shape.head_dimension, plane = DKV_PAGE_TOKENS * d;
     if (s->shape.type == DKV_KV_INT8) {
-        const size_t number = s->layer * s->shape.kv_heads + head;
-        s->int8->store(at->page + number * DKV_INT8_HEAD_BYTES(d), at->slot, d, key, value);
+        s->int8->store(at->page, s->layer * s->shape.kv_heads + head, at->slot, d, key, value);
         return;
     }
-    const size_t k = (s->layer * 2 * s->shape.kv_heads + head) * plane, v = k + s->shape.kv_heads * plane;
+    const size_t first = s->layer * 2 * s->shape.kv_heads + head;
+    const size_t k = dkv_plane_of(at->page, first) * plane, v = dkv_plane_of(at->page, first + s->shape.kv_heads) * plane;
     if (s->shape.type == DKV_KV_F16) {
-        uint16_t narrow[DKV_MAX_HEAD_DIMENSION], *page = (uint16_t *)at->page;
+        uint16_t narrow[DKV_MAX_HEAD_DIMENSION], *slab = (uint16_t *)at->page.slab;
         s->kernels->narrow(key, narrow, d);
-        for (size_t i = 0; i < d; i++) page[k + i * DKV_PAGE_TOKENS + at->slot] = narrow[i];
-        s->kernels->narrow(value, page + v + at->slot * d, d);
+        for (size_t i = 0; i < d; i++) slab[k + i * DKV_PAGE_TOKENS + at->slot] = narrow[i];
+        s->kernels->narrow(value, slab + v + at->slot * d, d);
     } else {
-        float *page = (float *)at->page;
-        for (size_t i = 0; i < d; i++) page[k + i * DKV_PAGE_TOKENS + at->slot] = key[i];
-        for (size_t i = 0; i < d; i++) page[v + at->slot * d + i] = value[i];
+        float *slab = (float *)at->page.slab;
+        for (size_t i = 0; i < d; i++) slab[k + i * DKV_PAGE_TOKENS + at->slot] = key[i];
+        for (size_t i = 0; i < d; i++) slab[v + at->slot * d + i] = value[i];
     }
 }
 

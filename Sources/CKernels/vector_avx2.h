@@ -76,6 +76,8 @@ INLINE VI v_join_halves(VI upper, VI lower) {
     const VI low = _mm256_set1_epi8(15);
     return _mm256_or_si256(_mm256_andnot_si256(low, upper), _mm256_and_si256(low, lower));
 }
+/// Lanes without their lower 16 bits.
+INLINE VI v_upper_16(VI a) { return _mm256_and_si256(a, _mm256_set1_epi32((int32_t)0xffff0000)); }
 INLINE V v_from_int(VI a) { return _mm256_cvtepi32_ps(a); }
 INLINE VI v_to_int(V a) { return _mm256_cvtps_epi32(a); }
 INLINE VI v_or(VI a, VI b) { return _mm256_or_si256(a, b); }

@@ -59,6 +59,8 @@ INLINE VI v_high_halves(VI a) { return v_low_halves(_mm512_srli_epi32(a, 4)); }
 INLINE VI v_join_halves(VI upper, VI lower) {
     return _mm512_ternarylogic_epi32(_mm512_set1_epi8((char)0xf0), upper, lower, 0xca);
 }
+/// Lanes without their lower 16 bits.
+INLINE VI v_upper_16(VI a) { return _mm512_and_si512(a, _mm512_set1_epi32((int32_t)0xffff0000)); }
 INLINE V v_from_int(VI a) { return _mm512_cvtepi32_ps(a); }
 INLINE VI v_to_int(V a) { return _mm512_cvtps_epi32(a); }
 INLINE VI v_or(VI a, VI b) { return _mm512_or_si512(a, b); }

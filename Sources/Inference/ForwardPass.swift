@@ -147,7 +147,7 @@ public final class ForwardPass {
         guard segment.pages.count >= neededPages(segment) else {
             throw refuse("it has \(segment.pages.count) KV pages but needs \(neededPages(segment))")
         }
-        guard segment.pages.allSatisfy({ pool.address(of: $0) != nil }) else {
+        guard segment.pages.allSatisfy({ pool.place(of: $0) != nil }) else {
             throw refuse("a page is not of this pool")
         }
         if let token = segment.tokens.first(where: { $0 < 0 || Int($0) >= c.vocabulary }) {
@@ -155,8 +155,8 @@ public final class ForwardPass {
         }
     }
 
-    private func place(_ segment: Segment, row: Int, pageTable: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) {
-        for i in 0..<neededPages(segment) { pageTable[i] = pool.address(of: segment.pages[i]) }
+    private func place(_ segment: Segment, row: Int, pageTable: UnsafeMutablePointer<KVPage>) {
+        for i in 0..<neededPages(segment) { pageTable[i] = place(of: segment.pages[i]) }
         for i in segment.tokens.indices {
             let position = segment.position + i
             work.slots[row + i] = KVSlot(
@@ -332,12 +332,15 @@ public final class ForwardPass {
             positions.lowerBound >= 0 && KVPool.pages(forTokens: positions.upperBound) <= pages.count,
             "the pages end before the rows")
         for (i, at) in positions.enumerated() {
-            guard let page = pool.address(of: pages[at / KVPool.pageTokens]) else {
-                preconditionFailure("a page is not of this pool")
-            }
-            work.slots[i] = KVSlot(page: page, slot: UInt32(at % KVPool.pageTokens))
+            work.slots[i] = KVSlot(
+                page: place(of: pages[at / KVPool.pageTokens]), slot: UInt32(at % KVPool.pageTokens))
             angles.write(position: at, to: work.rotation[row: i])
         }
+    }
+
+    private func place(of page: PageID) -> KVPage {
+        guard let place = pool.place(of: page) else { preconditionFailure("a page is not of this pool") }
+        return place
     }
 
     // MARK: Output

@@ -18,7 +18,7 @@ struct Workspace {
     /// Where each row's K and V go.
     let slots: UnsafeMutablePointer<KVSlot>
     /// The page tables of all segments, one after another.
-    let pages: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
+    let pages: UnsafeMutablePointer<KVPage>
     private let memory: ReservedMemory
 
     /// Rows of logits computed at once: enough that the head's weights are read for many rows, few enough to stay small.
@@ -36,13 +36,13 @@ struct Workspace {
         ])
         let slotBytes = rows * MemoryLayout<KVSlot>.stride
         memory = try ReservedMemory(
-            count: layout.byteCount + slotBytes + pageCapacity * MemoryLayout<Int>.stride, hugePages: true)
+            count: layout.byteCount + slotBytes + pageCapacity * MemoryLayout<KVPage>.stride, hugePages: true)
         memory.populate(layout.byteCount)
         let views = layout.matrices(in: memory.base)
         (residual, queryKeyValue, attended, logits) = (views[0], views[1], views[2], views[4])
         // Rows of angles are read as one dense table.
         rotation = Matrix(views[3].base, rows: rows, columns: c.headDimension)
         slots = (memory.base + layout.byteCount).assumingMemoryBound(to: KVSlot.self)
-        pages = (memory.base + layout.byteCount + slotBytes).assumingMemoryBound(to: UnsafeMutablePointer<CChar>?.self)
+        pages = (memory.base + layout.byteCount + slotBytes).assumingMemoryBound(to: KVPage.self)
     }
 }

@@ -4,7 +4,7 @@ import CKernels
 /// Consecutive query rows of one sequence in a batch.
 public struct AttentionSpan {
     /// The sequence's page table: first byte of each page; covers all positions up to the last row's.
-    public let pages: UnsafePointer<UnsafeMutablePointer<CChar>?>
+    public let pages: UnsafePointer<KVPage>
     /// First row in the batch.
     public let row: Int
     /// Number of rows.
@@ -16,7 +16,7 @@ public struct AttentionSpan {
 
     /// A span.
     public init(
-        pages: UnsafePointer<UnsafeMutablePointer<CChar>?>, row: Int, count: Int, position: Int, isSparse: Bool = false
+        pages: UnsafePointer<KVPage>, row: Int, count: Int, position: Int, isSparse: Bool = false
     ) {
         self.pages = pages
         self.row = row

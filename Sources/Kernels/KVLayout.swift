@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import CKernels
 
-/// Where a token's K and V live: the first byte of its page and its slot in it.
+/// A page's place: its slab and its index in it.
+public typealias KVPage = dkv_page
+
+/// Where a token's K and V live: its page and its slot in it.
 public typealias KVSlot = dkv_slot
 
 /// The type of cached K and V elements.
@@ -14,11 +17,16 @@ public enum KVDataType: Sendable, CaseIterable {
     case float32
 }
 
-/// How KV pages are laid out: a page holds ``pageTokens`` tokens of all layers. In f16 and f32 it is `[layer][K, V][KV head]`,
-/// where a head's K is `[head dimension][token]` and its V `[token][head dimension]`; for int8 see `kv_int8.h`.
+/// How KV pages are laid out: a page holds ``pageTokens`` tokens of all layers, and ``slabPages`` of them share a slab, in which the
+/// parts of a head of a layer lie side by side. In f16 and f32 a slab is `[layer][K, V][KV head][page]`, where a head's K is
+/// `[head dimension][token]` and its V `[token][head dimension]`; for int8 see `kv_int8.h`.
 public struct KVLayout: Sendable, Equatable {
     /// Tokens of a page.
     public static let pageTokens = Int(DKV_PAGE_TOKENS)
+    /// Raised whenever attention over pages gives other bits than before: what was computed then does not go with what is now.
+    public static let revision = 2
+    /// Pages of a slab.
+    public static let slabPages = Int(DKV_SLAB_PAGES)
     /// Tokens of a context chunk: attention reduces chunks apart, cut at absolute positions, and merges them in order.
     public static let chunkTokens = Int(DKV_CHUNK_TOKENS)
     /// Head dimensions must be a multiple of this …
@@ -53,10 +61,24 @@ public struct KVLayout: Sendable, Equatable {
     /// Bytes of a page.
     public var pageBytes: Int { layers * kvHeads * headBytes }
 
+    /// Bytes of a slab.
+    public var slabBytes: Int { Self.slabPages * pageBytes }
+
+    /// Where a page is in slabs that lie one after another from the beginning of `memory`.
+    public func place(ofPage page: Int, in memory: ReservedMemory) -> KVPage {
+        let slab = memory.base + page / Self.slabPages * slabBytes
+        return KVPage(slab: slab.assumingMemoryBound(to: CChar.self), index: UInt32(page % Self.slabPages))
+    }
+
+    /// Bytes of slabs for so many pages, and whether there is no such number.
+    public func slabBytes(forPages pages: Int) -> (partialValue: Int, overflow: Bool) {
+        slabBytes.multipliedReportingOverflow(by: (pages + Self.slabPages - 1) / Self.slabPages)
+    }
+
     /// Bytes of the K and V of one head of a page.
     private var headBytes: Int {
         switch dataType {
-        case .int8: Self.pageTokens * (2 * headDimension + 8)
+        case .int8: Self.pageTokens * (2 * headDimension + 4)
         case .float16: Self.pageTokens * headDimension * 4
         case .float32: Self.pageTokens * headDimension * 8
         }

@@ -7,7 +7,7 @@ import ModelFiles
 /// What was measured of a model's heads, as JSON: `{"version": 2, "model": SHA-256 of the model's file, "costs": [layer][KV head]}`.
 struct HeadReachFile: Codable {
     /// Another one with every change of what ``HeadReach`` measures.
-    static let currentVersion = 2
+    static let currentVersion = 3
 
     let version: Int
     let model: String

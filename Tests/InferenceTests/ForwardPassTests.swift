@@ -70,22 +70,25 @@ import Testing
         #expect(pool.freePages == 10)
     }
 
-    /// Only free pages lose what is in them, and only as many as asked; they are the last to be handed out again.
-    @Test func freePagesGiveTheirMemoryBack() throws {
-        let pool = try KVPool(configuration: TinyModel().load().configuration, dataType: .float16, pageCount: 8)
-        let pages = try #require(pool.allocate(6))
-        func byte(_ page: PageID) -> CChar? { pool.address(of: page).map { $0[pool.pageBytes - 1] } }
-        for page in pages { pool.address(of: page)?[pool.pageBytes - 1] = 7 }
-        pool.release(pages[3...])
-        #expect(pool.backedPages == 6)
-        pool.discard(downTo: 4)
-        #expect(pool.backedPages == 4 && pool.freePages == 5)
-        #expect(pages.filter { byte($0) == 0 } == Array(pages[3..<5]))
-        #expect(pool.allocate(1) == [pages[5]])
+    /// Only free slabs lose what is in them, and only as many as asked; they are the last to be handed out again.
+    @Test func freeSlabsGiveTheirMemoryBack() throws {
+        let pool = try KVPool(configuration: TinyModel().load().configuration, dataType: .float16, pageCount: 72)
+        let pages = try #require(pool.allocate(64))
+        func byte(_ page: PageID) -> UnsafeMutablePointer<CChar>? {
+            pool.place(of: page).map { $0.slab + Int($0.index + 1) * pool.pageBytes - 1 }
+        }
+        for page in pages { byte(page)?.pointee = 7 }
+        func bare() -> [PageID] { pages.filter { byte($0)?.pointee == 0 } }
+        // A page of the second slab is still in use.
+        pool.release(pages[17...])
+        #expect(pool.backedPages == 64 && pool.freePages == 55)
+        pool.discard(downTo: 48)
+        #expect(pool.backedPages == 48 && bare() == Array(pages[48...]))
         pool.discard(downTo: 0)
-        #expect(pool.backedPages == 4 && pages[..<3].allSatisfy { byte($0) == 7 })
-        let again = try #require(pool.allocate(4))
-        #expect(pool.backedPages == 8 && Set(again).isSuperset(of: pages[3..<5]) && pool.allocate(1) == nil)
+        #expect(pool.backedPages == 32 && bare() == Array(pages[32...]))
+        #expect(pool.allocate(15) == Array(pages[17..<32]) && pool.backedPages == 32)
+        let rest = try #require(pool.allocate(40))
+        #expect(pool.backedPages == 72 && Set(rest).isSuperset(of: pages[32...]) && pool.allocate(1) == nil)
     }
 
     @Test(arguments: [0, -1, Int(Int32.max) + 1, .max])

@@ -36,18 +36,16 @@ struct Sequence {
 final class Cache {
     let layout: KVLayout
     let memory: ReservedMemory
-    var table: [UnsafeMutablePointer<CChar>?]
+    var table: [KVPage]
 
     init(_ s: Sequence, _ type: KVDataType) throws {
         layout = KVLayout(layers: 2, kvHeads: s.kvHeads, headDimension: s.dimension, dataType: type)
         let pages = (s.tokens + KVLayout.pageTokens - 1) / KVLayout.pageTokens
-        memory = try ReservedMemory(count: (pages + 1) * layout.pageBytes)
+        memory = try ReservedMemory(count: layout.slabBytes(forPages: pages + 1).partialValue)
         // What a page holds beyond its tokens must not matter.
         memory.base.initializeMemory(as: UInt8.self, repeating: 0xff, count: memory.count)
         // Pages are not in order.
-        table = (0..<pages).map { [layout, memory] in
-            (memory.base + (pages - $0) * layout.pageBytes).assumingMemoryBound(to: CChar.self)
-        }
+        table = (0..<pages).map { [layout, memory] in layout.place(ofPage: pages - $0, in: memory) }
     }
 
     /// Computes rows `range` as one chunk (without rotation) and returns their attention.

@@ -140,7 +140,7 @@ import Testing
         let plan = try AttentionPlan(layout: caches[0].layout, heads: 6, maxRows: sequences.count, compute: four)
         let tables = caches.map { $0.table }
         let starts = tables.map { table in
-            let copy = UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>.allocate(capacity: table.count)
+            let copy = UnsafeMutablePointer<KVPage>.allocate(capacity: table.count)
             copy.initialize(from: table, count: table.count)
             return copy
         }

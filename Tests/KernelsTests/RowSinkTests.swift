@@ -41,12 +41,10 @@ import Testing
     private func pages(
         _ layout: KVLayout, _ tokens: Int, _ write: (UnsafePointer<KVSlot>) throws -> Void
     ) throws -> [UInt8] {
-        let count = (tokens + KVLayout.pageTokens - 1) / KVLayout.pageTokens
-        let memory = try ReservedMemory(count: count * layout.pageBytes)
+        let memory = try ReservedMemory(count: layout.slabBytes)
         let slots = (0..<tokens).map { token in
             KVSlot(
-                page: (memory.base + token / KVLayout.pageTokens * layout.pageBytes).assumingMemoryBound(
-                    to: CChar.self),
+                page: layout.place(ofPage: token / KVLayout.pageTokens, in: memory),
                 slot: UInt32(token % KVLayout.pageTokens))
         }
         try write(slots)

@@ -17,6 +17,8 @@
 
 /// Tokens of a KV page.
 #define DKV_PAGE_TOKENS 64
+/// Pages of a slab of the KV memory.
+#define DKV_SLAB_PAGES 16
 /// Tokens of a context chunk, the unit by which one row's attention may be split across threads.
 #define DKV_CHUNK_TOKENS 512
 /// Outputs that are interleaved in a packed weight panel.
@@ -138,21 +140,31 @@ void dkv_norm_task(void *context, size_t index, size_t worker);
 /// x holds `[gate | up]`, each of `width`.
 void dkv_swiglu_task(void *context, size_t index, size_t worker);
 
-/// Where a row's token lives in the paged KV memory.
+/// A page of the KV memory, for DKV_PAGE_TOKENS tokens of all layers: its part of a slab, which holds the pages' parts for a head of a
+/// layer side by side, so that memory is read in order where a sequence's pages follow each other.
+typedef struct dkv_page {
+    char *slab;              // the slab's first byte
+    uint32_t index;          // in the slab, below DKV_SLAB_PAGES
+} dkv_page;
+
+/// Where a row's token lives in the KV memory.
 typedef struct dkv_slot {
-    char *page;              // first byte of the page (all layers)
+    dkv_page page;
     uint32_t slot;           // below DKV_PAGE_TOKENS
 } dkv_slot;
 
 /// How K and V are kept.
 typedef enum dkv_kv_type { DKV_KV_F32 = 0, DKV_KV_F16 = 1, DKV_KV_INT8 = 2 } dkv_kv_type;
 
-/// Shapes of the KV memory: in f32 and f16 a page is `[layers][K, V][kv_heads][DKV_PAGE_TOKENS · head_dimension]`, in int8
-/// `[layers][kv_heads][DKV_INT8_HEAD_BYTES(head_dimension)]` bytes.
+/// Shapes of the KV memory: in f32 and f16 a slab is `[layers][K, V][kv_heads][DKV_SLAB_PAGES][DKV_PAGE_TOKENS · head_dimension]`; for
+/// int8 see kv_int8.h.
 typedef struct dkv_kv_shape {
     size_t kv_heads, head_dimension;
     dkv_kv_type type;
 } dkv_kv_shape;
+
+/// Where a page's plane of that number is in its slab, in planes, in f32 and f16.
+static inline size_t dkv_plane_of(dkv_page page, size_t number) { return number * DKV_SLAB_PAGES + page.index; }
 
 typedef struct dkv_int8_kernels dkv_int8_kernels;
 
@@ -184,7 +196,7 @@ void dkv_store_rows(void *layers, size_t layer, size_t first, size_t count, cons
 
 /// A tile of consecutive query rows of one sequence, one KV head, and a range of context chunks.
 typedef struct dkv_attention_unit {
-    char *const *pages;      // page table of the sequence
+    const dkv_page *pages;   // page table of the sequence
     size_t row, rows;        // in the batch; rows · group <= DKV_TILE_ROWS, over int8 pages DKV_UNIT_ROWS
     size_t position;         // of the first row
     size_t kv_head;

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // KV pages in int8 and attention over them. Include after the declarations of CKernels.h.
 //
-// One head of a page of a layer, d elements a token, is DKV_INT8_HEAD_BYTES(d) bytes:
+// One head of a page of a layer, d elements a token, is DKV_INT8_HEAD_BYTES(d) bytes in two parts, and a slab
+// `[layers][kv_heads][2 parts][DKV_SLAB_PAGES]` of them. What a search for tokens that matter reads:
 //   upper        u8  [d / 8][DKV_PAGE_TOKENS][4]  the upper halves of keys' codes: of elements 4g + i (low four bits) and
 //                                                 d / 2 + 4g + i (high four bits) of a token at [g][token][i]
-//   key scales   f32 [DKV_PAGE_TOKENS]
-//   value scales f32 [DKV_PAGE_TOKENS]
+//   scales       u32 [DKV_PAGE_TOKENS]            a token's two scales in bfloat16: its key's in the upper half, its value's in the lower
+// and the rest:
 //   values       i8  [DKV_PAGE_TOKENS][d]         values' codes
 //   lower        u8  [DKV_PAGE_TOKENS][d / 2]     the lower halves of keys' codes: elements i and d / 2 + i of a token in a byte
 // Who attends to few tokens reads the upper halves of all keys, which say well enough which tokens matter, the values of
 // those tokens, and the lower halves of those that matter much; who attends to all reads everything, and there is nothing twice.
 //
 // Keys and queries are turned by a Hadamard matrix first (int8_spread), which leaves their products as they are and spreads an
-// element that stands out over its block. A vector x of a token has one scale:  x ≈ s · q,  s = max|x| / 127,
-// q = x · (127 / max|x|) rounded to the nearest, ties to even. A key's code is q + 128, so that its halves are unsigned.
+// element that stands out over its block. A vector x of a token has one scale:  x ≈ s · q,  s = max|x| / 127
+// rounded up to bfloat16, q = x · (1 / s) rounded to the nearest, ties to even. A key's code is q + 128, so that its halves are unsigned.
 //
 // Arithmetic of one row over one page; every instruction set, and both ways through a page, give the same bits:
 //   query        x = query · scale · log2 e is turned and quantised like a key: codes a, scale r
@@ -42,7 +43,7 @@
 #define DELTAKV_KV_INT8_H
 
 /// Bytes of one head of a page.
-#define DKV_INT8_HEAD_BYTES(d) (DKV_PAGE_TOKENS * (2 * (size_t)(d) + 8))
+#define DKV_INT8_HEAD_BYTES(d) (DKV_PAGE_TOKENS * (2 * (size_t)(d) + 4))
 /// Most query heads of a group that pick tokens together.
 #define DKV_SPARSE_HEADS 4
 /// Tokens at the beginning of a context, and at its end, that a row always attends to.
@@ -56,8 +57,8 @@
 #define DKV_SPARSE_NEAR 72
 
 struct dkv_int8_kernels {
-    /// Quantises one head's key and value of `d` floats into slot `slot` of a head of a page.
-    void (*store)(char *head, size_t slot, size_t d, const float *key, const float *value);
+    /// Quantises one head's key and value of `d` floats into slot `slot` of a page; `number` counts the heads of all layers.
+    void (*store)(dkv_page page, size_t number, size_t slot, size_t d, const float *key, const float *value);
     /// Computes a unit over int8 pages.
     void (*attend)(const dkv_attention *attention, const dkv_attention_unit *unit, float *scratch);
 };

@@ -84,13 +84,12 @@ struct KernelBench {
         let layer = KVLayout(layers: 1, kvHeads: c.kvHeads, headDimension: c.headDimension, dataType: type)
         let layers = max(2, Self.workingSet / (layer.pageBytes * pages * sequences))
         let layout = KVLayout(layers: layers, kvHeads: c.kvHeads, headDimension: c.headDimension, dataType: type)
-        let memory = try ReservedMemory(count: layout.pageBytes * pages * sequences, hugePages: true)
-        let table = (0..<pages * sequences).map {
-            Optional((memory.base + $0 * layout.pageBytes).assumingMemoryBound(to: CChar.self))
-        }
+        let memory = try ReservedMemory(
+            count: layout.slabBytes(forPages: pages * sequences).partialValue, hugePages: true)
+        let table = (0..<pages * sequences).map { layout.place(ofPage: $0, in: memory) }
         let queries = matrix(sequences * tokens, c.heads * c.headDimension)
         let y = matrix(sequences * tokens, c.heads * c.headDimension)
-        fill(layout, table.compactMap(\.self))
+        fill(layout, table)
         let plan = try AttentionPlan(layout: layout, heads: c.heads, maxRows: sequences * tokens, compute: compute)
         return table.withUnsafeBufferPointer { table in
             guard let start = table.baseAddress else { preconditionFailure("no pages") }
@@ -113,7 +112,7 @@ struct KernelBench {
     }
 
     /// Stores random keys and values in every slot of every layer.
-    private mutating func fill(_ layout: KVLayout, _ pages: [UnsafeMutablePointer<CChar>]) {
+    private mutating func fill(_ layout: KVLayout, _ pages: [KVPage]) {
         let rows = matrix(KVLayout.pageTokens, 2 * layout.kvHeads * layout.headDimension)
         let still =
             [Float](repeating: 1, count: layout.headDimension / 2)
