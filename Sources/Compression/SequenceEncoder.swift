@@ -81,11 +81,16 @@ public final class SequenceEncoder {
             })
     }
 
+    /// Makes room at once for segments of so many bytes that follow.
+    public func reserve(bytes: Int) {
+        for layer in sequence.layers.indices { sequence.layers[layer].reserve(bytes / sequence.layers.count * 9 / 8) }
+    }
+
     /// Takes tokens that were coded before as the next ones, of which only what is coded later matters.
     ///
     /// - Throws: ``CompressionError``; the sequence is of no use then.
-    public func append(_ segment: CompressedSegment) throws(CompressionError) {
-        for positions in try add(segment) {
+    public func append(_ segments: [CompressedSegment]) throws(CompressionError) {
+        for positions in try add(segments) {
             try stack.extend(tables, by: positions, of: sequence.layers, into: nil)
         }
     }
@@ -96,12 +101,12 @@ public final class SequenceEncoder {
     ///   rotation | values]` as they decode.
     /// - Throws: ``CompressionError``; the sequence is of no use then.
     public func append(
-        _ segment: CompressedSegment,
+        _ segments: [CompressedSegment],
         into store: (
             _ positions: Range<Int>, _ decode: (RowSink) throws(CompressionError) -> Void
         ) throws(CompressionError) -> Void
     ) throws(CompressionError) {
-        for positions in try add(segment) {
+        for positions in try add(segments) {
             try store(positions) { sink throws(CompressionError) in
                 precondition(sink.columns == compressor.columns, "another sink")
                 try stack.extend(tables, by: positions, of: sequence.layers, into: sink)
@@ -109,15 +114,18 @@ public final class SequenceEncoder {
         }
     }
 
-    /// Adds a segment's rows, and says which positions are decoded together.
-    private func add(_ segment: CompressedSegment) throws(CompressionError) -> [Range<Int>] {
-        guard segment.layers.count == compressor.layers.count else { throw .damagedRows(layer: 0) }
-        let first = sequence.count, end = first + segment.count
-        for layer in sequence.layers.indices {
-            let isSound = sequence.layers[layer].append(
-                segment.layers[layer], columns: compressor.columns, settings: compressor.settings)
-            guard isSound else { throw .damagedRows(layer: layer) }
+    /// Adds segments' rows, and says which positions are decoded together: the more, the less threads wait for each other.
+    private func add(_ segments: [CompressedSegment]) throws(CompressionError) -> [Range<Int>] {
+        let first = sequence.count
+        for segment in segments {
+            guard segment.layers.count == compressor.layers.count else { throw .damagedRows(layer: 0) }
+            for layer in sequence.layers.indices {
+                let isSound = sequence.layers[layer].append(
+                    segment.layers[layer], columns: compressor.columns, settings: compressor.settings)
+                guard isSound else { throw .damagedRows(layer: layer) }
+            }
         }
+        let end = sequence.count
         return stride(from: first, to: end, by: work.maxRows).map { $0..<min(end, $0 + work.maxRows) }
     }
 }

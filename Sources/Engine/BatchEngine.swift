@@ -204,8 +204,8 @@ final class BatchEngine {
             do {
                 while let sequence = sequences[id], let key = sequence.nextSegment, !claimed.contains(key), restores > 0
                 {
-                    guard let source = try prompts.takeNext(&sequences[id]!) else { break }
-                    if source == .coded { restores -= 1 }
+                    guard let restored = try prompts.takeNext(&sequences[id]!, most: restores) else { break }
+                    restores -= restored
                     scheduler.advance(id, to: sequences[id]?.computedTokens ?? 0)
                 }
             } catch {

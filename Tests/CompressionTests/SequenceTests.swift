@@ -153,7 +153,7 @@ import Testing
         for positions in [0..<32, 32..<64] {
             let segment = try #require(CompressedSegment(sections: encoder.segment(positions).sections))
             let rows = try SegmentRows(layers: Self.layers, tokens: 32, columns: Self.columns)
-            try other.append(segment, to: rows.layers)
+            try other.append([segment], to: rows.layers)
             for layer in 0..<Self.layers {
                 for row in 0..<32 {
                     let first = (positions.lowerBound + row) * Self.columns
@@ -162,13 +162,21 @@ import Testing
             }
         }
         #expect(other.sequence == encoder.sequence)
+        // All at once, in pieces that end within them.
+        let together = try SequenceEncoder(compressor, in: work(Self.columns, maxRows: 48))
+        let rows = try SegmentRows(layers: Self.layers, tokens: 64, columns: Self.columns)
+        try together.append([encoder.segment(0..<32), encoder.segment(32..<64)], to: rows.layers)
+        for layer in 0..<Self.layers {
+            let found = (0..<64).flatMap { Array(rows.layers[layer][row: $0]) }
+            #expect(found == Array(decoded[layer].prefix(64 * Self.columns)))
+        }
         for layer in 0..<Self.layers {
             try all[layer].withMatrix { _ = try other.encode(layer: layer, $0.rows(64, 36)) }
         }
         #expect(other.sequence == whole)
         // A beginning has sinks, and does not belong after another one.
         let beginning = encoder.segment(0..<32)
-        #expect(throws: CompressionError.self) { try other.append(beginning) }
+        #expect(throws: CompressionError.self) { try other.append([beginning]) }
     }
 
     @Test func damagedSegmentsAreRefused() throws {
@@ -192,7 +200,7 @@ import Testing
                 continue
             }
             do {
-                try SequenceEncoder(compressor, in: space).append(segment, to: rows.layers)
+                try SequenceEncoder(compressor, in: space).append([segment], to: rows.layers)
             } catch CompressionError.damagedRows {
                 refused += 1
             }

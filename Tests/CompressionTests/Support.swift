@@ -146,12 +146,12 @@ enum DefaultModel {
 }
 
 extension SequenceEncoder {
-    /// Takes a segment as the next tokens, whose rows go where `layers` lie.
-    func append(_ segment: CompressedSegment, to layers: [Matrix]) throws(CompressionError) {
+    /// Takes segments as the next tokens, whose rows go where `layers` lie.
+    func append(_ segments: [CompressedSegment], to layers: [Matrix]) throws(CompressionError) {
         let start = sequence.count
         let places = UnsafeMutablePointer<Matrix>.allocate(capacity: layers.count)
         defer { places.deallocate() }
-        try append(segment) { positions, decode throws(CompressionError) in
+        try append(segments) { positions, decode throws(CompressionError) in
             for (layer, matrix) in layers.enumerated() {
                 (places + layer).initialize(to: matrix.rows(positions.lowerBound - start, positions.count))
             }

@@ -160,6 +160,29 @@ struct CodedModel {
         #expect(partly.secondsSaved > 0 && partly.secondsSaved < found.secondsSaved)
     }
 
+    /// Files that are whole but hold rows that do not decode, among those that are decoded together: what comes before them is used.
+    @Test(arguments: [0, 1, 2]) func whatDoesNotDecodeIsComputed(_ index: Int) async throws {
+        let request = coded.request("Who?"), chain = coded.chain(request)
+        try await Self.withDirectory { directory in
+            let fresh = try await generateOnce(request, directory + "/sound")
+            let sound = try coded.store(directory + "/sound").load(chain).chunks
+            #expect(sound.count > 3)
+            let other = try coded.store(directory + "/other")
+            for (place, chunk) in sound.enumerated() {
+                let sections = chunk.sections.map {
+                    let half = $0.bytes.count / 2, isDamaged = place == index && $0.id == 7
+                    return isDamaged
+                        ? CacheSection(
+                            id: $0.id, bytes: $0.bytes[..<half] + Array(repeating: 0, count: $0.bytes.count - half))
+                        : $0
+                }
+                _ = try other.publish(sections, at: place, of: chain, prefillSeconds: 1)
+            }
+            let partly = try await generateOnce(request, directory + "/other")
+            #expect(partly.miss == .format && partly.cachedTokens == index * 256 && partly.tokens == fresh.tokens)
+        }
+    }
+
     /// In an engine of its own, over what is in the directory.
     private func generateOnce(_ request: GenerationRequest, _ directory: String) async throws -> Generation {
         let engine = try coded.engine(coded.store(directory))

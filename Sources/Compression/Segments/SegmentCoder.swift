@@ -28,8 +28,7 @@ public final class SegmentCoder {
         self.compressor = compressor
         self.forward = forward
         // What is decoded goes into pages as many rows at a time as the forward pass has room for.
-        work = try CodecWorkspace(
-            columns: compressor.columns, compute: forward.compute, maxRows: min(Self.tokens, forward.maxRows))
+        work = try CodecWorkspace(columns: compressor.columns, compute: forward.compute, maxRows: forward.maxRows)
     }
 
     /// An encoder that stands after some segments.
@@ -37,7 +36,7 @@ public final class SegmentCoder {
     /// - Throws: ``CompressionError``.
     public func encoder(after segments: [CompressedSegment]) throws(CompressionError) -> SequenceEncoder {
         let encoder = try SequenceEncoder(compressor, in: work)
-        for segment in segments { try encoder.append(segment) }
+        try encoder.append(segments)
         return encoder
     }
 
@@ -72,13 +71,16 @@ public final class SegmentCoder {
         return encoder.segment(first..<first + count)
     }
 
-    /// Decodes a segment into the pages.
+    /// Tokens of segments that are decoded at once; it takes longer to decode them one after another.
+    public var tokensAtOnce: Int { work.maxRows }
+
+    /// Decodes consecutive segments into the pages.
     ///
-    /// - Throws: ``CompressionError``; the encoder is of no use then, and the segment's pages hold anything.
+    /// - Throws: ``CompressionError``; the encoder is of no use then, and the segments' pages hold anything.
     public func restore(
-        _ segment: CompressedSegment, with encoder: SequenceEncoder, pages: [PageID]
+        _ segments: [CompressedSegment], with encoder: SequenceEncoder, pages: [PageID]
     ) throws(CompressionError) {
-        try encoder.append(segment) { positions, body throws(CompressionError) in
+        try encoder.append(segments) { positions, body throws(CompressionError) in
             try forward.store(rows: positions.count, position: positions.lowerBound, pages: pages, from: body)
         }
     }

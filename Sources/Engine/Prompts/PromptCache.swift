@@ -82,17 +82,15 @@ final class PromptCache {
     /// Takes a sequence that is to wait for another turn off its segments; their coded rows stay in memory.
     func suspend(_ sequence: ActiveSequence) { index.suspend(sequence.coded?.doneKeys ?? []) }
 
-    /// Takes the next segment of a sequence that stands at its beginning, from memory or from the store.
+    /// Takes the next segment of a sequence that stands at its beginning, from memory or from the store, and more after it.
     ///
-    /// - Returns: Where it was found; nil where it is to be computed.
-    func takeNext(_ sequence: inout ActiveSequence) throws(CompressionError) -> Source? {
-        if takeResident(&sequence) { return .decoded }
-        if try takePacked(&sequence) { return .coded }
-        return try takeStored(&sequence) ? .coded : nil
+    /// - Parameter most: Segments that may be decoded.
+    /// - Returns: How many were; nil where the next one is to be computed.
+    func takeNext(_ sequence: inout ActiveSequence, most: Int) throws(CompressionError) -> Int? {
+        if takeResident(&sequence) { return 0 }
+        if try takePacked(&sequence) { return 1 }
+        return try takeStored(&sequence, most: most)
     }
-
-    /// How a segment was found: its decoded rows in pages, or coded ones, in memory or in the store.
-    enum Source { case decoded, coded }
 
     /// Whether a sequence's next segment is there in coded form, or may be.
     func mayBeCoded(_ sequence: ActiveSequence) -> Bool {
@@ -126,7 +124,7 @@ final class PromptCache {
             return false
         }
         let encoder = try encoder(of: coded)
-        try coder.restore(segment, with: encoder, pages: sequence.pages)
+        try coder.restore([segment], with: encoder, pages: sequence.pages)
         sequence.coded?.encoder = encoder
         sequence.coded?.reuse(seconds: seconds)
         index.unpack(key, pages: holdNextPages(sequence))
@@ -135,39 +133,57 @@ final class PromptCache {
         return true
     }
 
-    private func takeStored(_ sequence: inout ActiveSequence) throws(CompressionError) -> Bool {
-        guard let store = compression.store, var coded = sequence.coded, let key = coded.nextKey else { return false }
+    private func takeStored(_ sequence: inout ActiveSequence, most: Int) throws(CompressionError) -> Int? {
+        guard let store = compression.store, var coded = sequence.coded, coded.nextKey != nil else { return nil }
         if coded.stored == nil {
             let loaded = store.load(coded.chain)
             coded.stored = loaded.chunks
             coded.storeMiss = loaded.miss
             sequence.coded = coded
         }
-        guard let chunks = coded.stored, coded.done < chunks.count, let next = coded.next else { return false }
-        let chunk = chunks[coded.done], sections = chunk.sections.sorted { $0.id < $1.id }
+        guard let chunks = coded.stored, coded.done < chunks.count else { return nil }
+        let run = storedRun(coded, chunks, most: most)
+        let segments = run.compactMap {
+            CompressedSegment(sections: chunks[$0].sections.sorted { $0.id < $1.id }.map(\.bytes))
+        }
         let encoder = try encoder(of: coded)
-        guard let segment = CompressedSegment(sections: sections.map(\.bytes)),
-            segment.count == next.count,
-            try isRestored(segment, with: encoder, pages: sequence.pages)
+        if coded.encoder == nil { encoder.reserve(bytes: chunks[run.lowerBound...].reduce(0) { $0 + $1.fileBytes }) }
+        guard segments.map(\.count) == run.map({ coded.chain.positions($0).count }),
+            try areRestored(segments, with: encoder, pages: sequence.pages)
         else {
+            sequence.coded?.encoder = nil
+            // Those before the one that is no segment are of use.
+            if run.count > 1 { return try takeStored(&sequence, most: 1) }
             // Checksums say that it is what was written: whoever wrote it had other rules. It is computed.
             sequence.coded?.stored = []
             sequence.coded?.storeMiss = .format
-            sequence.coded?.encoder = nil
-            return false
+            return nil
         }
         sequence.coded?.encoder = encoder
-        sequence.coded?.reuse(seconds: chunk.prefillSeconds)
-        enter(key, segment, seconds: chunk.prefillSeconds, &sequence)
-        return true
+        for (segment, index) in zip(segments, run) {
+            sequence.coded?.reuse(seconds: chunks[index].prefillSeconds)
+            enter(coded.chain.keys[index], segment, seconds: chunks[index].prefillSeconds, &sequence)
+        }
+        return run.count
     }
 
-    /// Whether a stored segment could be decoded; other failures are not its fault.
-    private func isRestored(
-        _ segment: CompressedSegment, with encoder: SequenceEncoder, pages: [PageID]
+    /// The next stored segments of a prompt that are decoded together: up to one that is in memory already.
+    private func storedRun(_ coded: CodedPrompt, _ chunks: [LoadedChunk], most: Int) -> Range<Int> {
+        var end = coded.done + 1
+        while end < chunks.count, end - coded.done < most, index.segment(coded.chain.keys[end]) == nil,
+            coded.chain.tokens(before: end + 1) - coded.codedTokens <= coder.tokensAtOnce
+        {
+            end += 1
+        }
+        return coded.done..<end
+    }
+
+    /// Whether stored segments could be decoded; other failures are not their fault.
+    private func areRestored(
+        _ segments: [CompressedSegment], with encoder: SequenceEncoder, pages: [PageID]
     ) throws(CompressionError) -> Bool {
         do throws(CompressionError) {
-            try coder.restore(segment, with: encoder, pages: pages)
+            try coder.restore(segments, with: encoder, pages: pages)
             return true
         } catch .damagedRows {
             return false

@@ -62,7 +62,7 @@ struct CodecBench {
         }
         let restore = try clock.measure {
             let other = try coder.encoder(after: [])
-            for segment in segments { try coder.restore(segment, with: other, pages: pages) }
+            try coder.restore(segments, with: other, pages: pages)
         }
         coder.recycle(rows)
         let bytes = Double(segments.reduce(0) { $0 + $1.byteCount }) / Double(count)
