@@ -82,7 +82,7 @@ INLINE float soften_row(rows_state *s, size_t row, const uint32_t *scales, float
 
 INLINE void value_rows(const size_t rows, const size_t vectors, rows_state *s, const int8_t *values, size_t d,
                        size_t first, uint8_t (*codes)[page_tokens], size_t groups, const float *factor,
-                       const float *worth, int8_head next) {
+                       const float *worth, const int8_head *next) {
     VI acc[few_rows * few_vectors], sums[few_vectors];
     UNROLL for (size_t i = 0; i < rows * vectors; i++) acc[i] = v_set_int(0);
     UNROLL for (size_t v = 0; v < vectors; v++) sums[v] = v_set_int(0);
@@ -93,7 +93,7 @@ INLINE void value_rows(const size_t rows, const size_t vectors, rows_state *s, c
             if (signed_codes) sums[v] = v_add_bytes(sums[v], x[v]);
         }
         UNROLL for (size_t v = 0; v < vectors; v += 16 / VW) {
-            prefetch_line(next, d, d + (g * d + first + v * VW) / 16);
+            if (next) prefetch_line(*next, d, d + (g * d + first + v * VW) / 16);
         }
         UNROLL for (size_t r = 0; r < rows; r++) {
             const VI p = v_weights(bytes_at(codes[r] + g * 4));
@@ -111,9 +111,9 @@ INLINE void value_rows(const size_t rows, const size_t vectors, rows_state *s, c
     }
 }
 
-/// The softmax and values of a page whose scores are there. Asks for `d` lines of `next` after the first `d` meanwhile.
+/// The softmax and values of a page whose scores are there. Asks for `d` lines of `next`, if there is one, after the first `d` meanwhile.
 INLINE void finish_page(const size_t rows, rows_state *s, int8_page p, size_t d, float (*scores)[page_tokens],
-                        int8_head next) {
+                        const int8_head *next) {
     float factor[few_rows], worth[few_rows];
     uint8_t codes[few_rows][page_tokens];
     int32_t visible = 0;
@@ -136,7 +136,7 @@ INLINE void rows_page(const size_t rows, rows_state *s, int8_head h, size_t d, i
     arrange_page(h, d, &p);
     score_rows(rows, s, p, d, scores, next);
     for (size_t line = 2 * d; line < lines_of(d); line++) prefetch_line(next, d, line);
-    finish_page(rows, s, p, d, scores, next);
+    finish_page(rows, s, p, d, scores, &next);
 }
 
 /// Reads a unit's query heads from row `first` on.

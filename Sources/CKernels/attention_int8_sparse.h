@@ -218,7 +218,7 @@ INLINE void attend_picked(const size_t rows, rows_state *s, size_t d, const spar
         s->hidden[r] = 0;
     }
     for (size_t t = 0; t < picked->count; t += 4) mix_values(picked->values + t, d, p.values + t * d);
-    finish_page(rows, s, p, d, scores, (int8_head){.upper = (uint8_t *)p.values, .values = p.values});
+    finish_page(rows, s, p, d, scores, NULL);
 }
 
 /// Computes heads `first ..< first + rows` of a unit of one row that attends to the tokens that matter most.

@@ -11,8 +11,6 @@ struct ByteWriter {
     mutating func put<Value: BitwiseCopyable>(_ values: [Value]) {
         values.withUnsafeBytes { bytes.append(contentsOf: $0) }
     }
-
-    mutating func put(_ rest: ArraySlice<UInt8>) { bytes += rest }
 }
 
 /// Reads what a ``ByteWriter`` wrote; nil where the bytes end too early.
@@ -32,12 +30,6 @@ struct ByteReader {
         guard bytes.count - at >= size else { return nil }
         defer { at += size }
         return bytes.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: at, as: type) }
-    }
-
-    /// All that is left, which stays where it is.
-    mutating func takeRest() -> ArraySlice<UInt8> {
-        defer { at = bytes.count }
-        return bytes[at...]
     }
 
     mutating func take<Value: BitwiseCopyable>(_ count: Int, _ type: Value.Type = Value.self) -> [Value]? {

@@ -20,12 +20,9 @@ public struct CompressedRows: Sendable, Equatable {
     /// Rows that were stored: the same values that ``lengths``, ``bytes`` and ``sinks`` had. Nil where they contradict each
     /// other. Whether each row decodes shows when it is decoded.
     public init?(lengths: [UInt8], bytes: [UInt8], sinks: [UInt16], columns: Int, settings: CodecSettings) {
-        let piece = Piece(sinks: sinks, lengths: lengths, bytes: bytes[...])
+        let piece = Piece(sinks: sinks, lengths: lengths, bytes: bytes)
         guard append(piece, columns: columns, settings: settings) else { return nil }
     }
-
-    /// Makes room for so many bytes of further rows.
-    mutating func reserve(_ added: Int) { bytes.reserveCapacity(bytes.count + added) }
 
     /// Adds further rows.
     ///

@@ -81,11 +81,6 @@ public final class SequenceEncoder {
             })
     }
 
-    /// Makes room at once for segments of so many bytes that follow.
-    public func reserve(bytes: Int) {
-        for layer in sequence.layers.indices { sequence.layers[layer].reserve(bytes / sequence.layers.count * 9 / 8) }
-    }
-
     /// Takes tokens that were coded before as the next ones, of which only what is coded later matters.
     ///
     /// - Throws: ``CompressionError``; the sequence is of no use then.

@@ -18,9 +18,9 @@ public struct EngineSettings: Sendable, Equatable {
     /// Tokens that a sequence whose prompt is coded generates before it makes room for others, if they wait for memory.
     public var turnTokens: Int
 
-    /// Bytes that a KV page comes to: itself and, where prompts are coded, the coded rows of its tokens, for which an eighth of it is
-    /// more than enough.
-    public static func bytes(ofPage pageBytes: Int, coded: Bool) -> Int { pageBytes + (coded ? pageBytes / 8 : 0) }
+    /// Bytes that a KV page comes to: itself and, where prompts are coded, the coded rows of its tokens, for which a seventh of it
+    /// is enough.
+    public static func bytes(ofPage pageBytes: Int, coded: Bool) -> Int { pageBytes + (coded ? pageBytes / 7 : 0) }
 
     /// Makes settings.
     public init(

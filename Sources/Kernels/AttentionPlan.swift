@@ -3,7 +3,7 @@ import CKernels
 
 /// Consecutive query rows of one sequence in a batch.
 public struct AttentionSpan {
-    /// The sequence's page table: first byte of each page; covers all positions up to the last row's.
+    /// The sequence's page table: the place of each page; covers all positions up to the last row's.
     public let pages: UnsafePointer<KVPage>
     /// First row in the batch.
     public let row: Int

@@ -32,7 +32,7 @@ extension LoadedModel {
             rope: "\(c.ropeTheta) \(c.ropeScaling) \(c.contextLength)", segment: PromptCompression.segmentTokens,
             more: [
                 "tail": "\(PromptCompression.tailTokens)", "weights": settings.weights.rawValue,
-                "kv": "\(settings.engine.kvDataType)", "arithmetic": "\(KVLayout.revision)",
+                "kv": "\(settings.engine.kvDataType)", "kv revision": "\(KVLayout.revision)",
                 // The last bits of floating-point sums depend on it.
                 "instructions": "\(try InstructionSet.fromEnvironment())",
             ])

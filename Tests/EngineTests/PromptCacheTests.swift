@@ -3,6 +3,7 @@
 import CacheStore
 import Compression
 import Foundation
+import Inference
 import Kernels
 import Testing
 import Tokenization
@@ -25,6 +26,12 @@ struct CodedModel {
             model: test.model, modelDigest: "d", settings: CodecSettings(prototypes: 32), threads: test.threads)
         compressor = try calibration.run([Array(text.prefix(2500))]) { _ in }.compressor
         fingerprint = CacheFingerprint(weights: "w", tokenizer: "t", compressor: "c", rope: "r", segment: 256)
+    }
+
+    /// Bytes that a page comes to in an engine.
+    var pageBytes: Int {
+        EngineSettings.bytes(
+            ofPage: KVPool.pageBytes(configuration: test.model.configuration, dataType: .int8), coded: true)
     }
 
     /// The segments of a request's prompt.
@@ -224,8 +231,8 @@ struct CodedModel {
 
     /// Room for one long prompt only: what others left behind makes way, also while sequences wait.
     @Test func segmentsMakeWayForRunningSequences() async throws {
-        let tokens = coded.request("", repeats: 60).prompt.count + 128
-        let engine = try coded.engine(nil, EngineSettings(kvBytes: tokens * 14_000)), coded = coded
+        let pages = (coded.request("", repeats: 60).prompt.count + 128) / 64
+        let engine = try coded.engine(nil, EngineSettings(kvBytes: pages * coded.pageBytes)), coded = coded
         defer { engine.stop() }
         let texts = try await withThrowingTaskGroup(of: (Int, [TokenID]).self) { group in
             for index in 0..<4 {

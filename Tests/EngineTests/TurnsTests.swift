@@ -11,8 +11,8 @@ import Tokenization
 
     init() throws { coded = try CodedModel.shared.get() }
 
-    /// Bytes that a page of the default model takes: 64 tokens, and an eighth for their coded rows.
-    private static let page = 64 * 12_240 / 8 * 9
+    /// Bytes that a page of the default model takes, with coded rows.
+    private var page: Int { coded.pageBytes }
 
     /// Six prompts of their own; the first two ask about one document.
     private var requests: [GenerationRequest] {
@@ -41,7 +41,7 @@ import Tokenization
     @Test(arguments: [2.2, 1.0]) func takingTurnsChangesNoText(_ room: Double) async throws {
         let requests = requests, expected = try await alone()
         let pages = Int(Double(longest) * room)
-        let engine = try coded.engine(nil, EngineSettings(kvBytes: pages * Self.page, turnTokens: 7))
+        let engine = try coded.engine(nil, EngineSettings(kvBytes: pages * page, turnTokens: 7))
         defer { engine.stop() }
         let results = try await withThrowingTaskGroup(of: (Int, Generation).self) { group in
             for (index, request) in requests.enumerated() {
@@ -53,13 +53,13 @@ import Tokenization
         // What a sequence gave up itself and took again is no saving; only one of two prompts that begin alike finds anything.
         #expect(results.values.filter { $0.cachedTokens > 0 }.count <= 1)
         #expect(engine.load.suspensions > requests.count)
-        #expect(engine.load.kvPeakBytes <= pages * Self.page * 5 / 4)
+        #expect(engine.load.kvPeakBytes <= pages * page * 5 / 4)
     }
 
     /// A request that is taken back while it waits for another turn leaves nothing behind: the rest of memory serves others.
     @Test func aWaitingSequenceCanBeTakenBack() async throws {
         let requests = requests, expected = try await alone()
-        let engine = try coded.engine(nil, EngineSettings(kvBytes: longest * Self.page, turnTokens: 5))
+        let engine = try coded.engine(nil, EngineSettings(kvBytes: longest * page, turnTokens: 5))
         defer { engine.stop() }
         let tickets = requests.map { _ in engine.ticket() }
         let tasks = zip(requests, tickets).map { request, ticket in

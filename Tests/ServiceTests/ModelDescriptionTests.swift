@@ -16,7 +16,7 @@ import Testing
         #expect((found.layers, found.heads, found.kvHeads, found.headDimension) == (2, 5, 1, 80))
         #expect(found.tensorTypes == ["BF16": 21] && found.vocabulary == 64)
         // Two layers, one KV head: keys and values of 80 elements, two scales and a sum.
-        #expect(found.kvBytesPerToken == ["int8": 2 * (160 + 8), "f16": 2 * 320, "f32": 2 * 640])
+        #expect(found.kvBytesPerToken == ["int8": 2 * (160 + 4), "f16": 2 * 320, "f32": 2 * 640])
         // It has no tokenizer and no chat template, and says both.
         #expect(found.unsupported.count == 1 && found.text.contains("can be run    no: "))
         #expect(found.chatProblem?.contains("no chat template") == true && found.text.contains("conversations no: "))

@@ -17,7 +17,7 @@
 
 /// Tokens of a KV page.
 #define DKV_PAGE_TOKENS 64
-/// Pages of a slab of the KV memory.
+/// Pages of a slab of the KV memory: below 64, and few enough that a slab that is not full wastes little.
 #define DKV_SLAB_PAGES 16
 /// Tokens of a context chunk, the unit by which one row's attention may be split across threads.
 #define DKV_CHUNK_TOKENS 512

@@ -27,8 +27,9 @@ public final class SegmentCoder {
         }
         self.compressor = compressor
         self.forward = forward
-        // What is decoded goes into pages as many rows at a time as the forward pass has room for.
-        work = try CodecWorkspace(columns: compressor.columns, compute: forward.compute, maxRows: forward.maxRows)
+        // Two segments are decoded at once, if they may go into pages together.
+        work = try CodecWorkspace(
+            columns: compressor.columns, compute: forward.compute, maxRows: min(2 * Self.tokens, forward.maxRows))
     }
 
     /// An encoder that stands after some segments.
@@ -71,7 +72,7 @@ public final class SegmentCoder {
         return encoder.segment(first..<first + count)
     }
 
-    /// Tokens of segments that are decoded at once; it takes longer to decode them one after another.
+    /// Tokens that are decoded at once: threads wait for each other less often than with one segment after another.
     public var tokensAtOnce: Int { work.maxRows }
 
     /// Decodes consecutive segments into the pages.

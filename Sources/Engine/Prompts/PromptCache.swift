@@ -147,12 +147,11 @@ final class PromptCache {
             CompressedSegment(sections: chunks[$0].sections.sorted { $0.id < $1.id }.map(\.bytes))
         }
         let encoder = try encoder(of: coded)
-        if coded.encoder == nil { encoder.reserve(bytes: chunks[run.lowerBound...].reduce(0) { $0 + $1.fileBytes }) }
         guard segments.map(\.count) == run.map({ coded.chain.positions($0).count }),
             try areRestored(segments, with: encoder, pages: sequence.pages)
         else {
             sequence.coded?.encoder = nil
-            // Those before the one that is no segment are of use.
+            // Those before the one that is no segment are of use. A run is short, so it matters little that the next fails too.
             if run.count > 1 { return try takeStored(&sequence, most: 1) }
             // Checksums say that it is what was written: whoever wrote it had other rules. It is computed.
             sequence.coded?.stored = []
@@ -160,9 +159,9 @@ final class PromptCache {
             return nil
         }
         sequence.coded?.encoder = encoder
-        for (segment, index) in zip(segments, run) {
-            sequence.coded?.reuse(seconds: chunks[index].prefillSeconds)
-            enter(coded.chain.keys[index], segment, seconds: chunks[index].prefillSeconds, &sequence)
+        for (place, segment) in zip(run, segments) {
+            sequence.coded?.reuse(seconds: chunks[place].prefillSeconds)
+            enter(coded.chain.keys[place], segment, seconds: chunks[place].prefillSeconds, &sequence)
         }
         return run.count
     }
