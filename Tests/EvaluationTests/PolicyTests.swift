@@ -22,8 +22,8 @@ import Testing
         #expect(try bytes(StreamingPolicy(budget: 3000)) == CacheBytes(memory: exact))
         #expect(try bytes(SnapKVPolicy(budget: 300)) == CacheBytes(memory: 300 * 2 * 768))
         #expect(try bytes(OmniKVPolicy(budget: 300)) == CacheBytes(memory: exact))
-        // Pages of 3 heads: 128 codes and two scales in fp32.
-        #expect(try bytes(SparsePolicy(percent: 12, local: [])) == CacheBytes(memory: 1000 * 2 * 3 * (128 + 8)))
+        // Pages of 3 heads: 128 codes and two scales in bf16.
+        #expect(try bytes(SparsePolicy(percent: 12, local: [])) == CacheBytes(memory: 1000 * 2 * 3 * (128 + 4)))
         // No layer after the two dense ones, so no page bounds.
         #expect(try bytes(QuestPolicy(budget: 64)) == CacheBytes(memory: exact))
         let deeper = try randomHistory(CacheShape(layers: 3, heads: 6, kvHeads: 3, headDimension: 64), tokens: 1000)
