@@ -24,7 +24,7 @@ dkv_block dkv_block_make(dkv_codec_isa isa, const dkv_layer *layer, dkv_arena *a
 
 // ---- Rows in int8 ---------------------------------------------------------------------------------------------------
 
-/// Codes of a group of columns; returns the scale.
+/// Codes of a run of columns; returns the scale.
 INLINED float quantise(const float *restrict x, size_t count, int8_t *restrict codes, int32_t *bias) {
     uint32_t bits = 0;
     for (size_t i = 0; i < count; i++) {
@@ -54,14 +54,16 @@ INLINED float quantise(const float *restrict x, size_t count, int8_t *restrict c
 
 CLONED void dkv_codes_set(const dkv_codes *to, size_t row, const float *x) {
     int8_t *codes = to->codes + row * to->columns;
-    to->scales[2 * row] = quantise(x, to->split, codes, to->biases + 2 * row);
-    if (to->split == to->columns) return;
-    to->scales[2 * row + 1] =
-        quantise(x + to->split, to->columns - to->split, codes + to->split, to->biases + 2 * row + 1);
+    for (size_t k = 0; k < 2; k++) {
+        const dkv_run run = to->runs[k];
+        to->scales[2 * row + k] = quantise(x + run.first, run.count, codes + run.first, to->biases + 2 * row + k);
+    }
 }
 
+/// Rows whose second run begins at `split`.
 static dkv_codes codes_of(const dkv_block *b, size_t columns, size_t split) {
-    return (dkv_codes){columns, smaller(split, columns), b->codes, b->scales, b->biases};
+    const size_t first = smaller(split, columns);
+    return (dkv_codes){columns, {{0, first}, {first, columns - first}}, b->codes, b->scales, b->biases};
 }
 
 // ---- Prediction from other layers -----------------------------------------------------------------------------------
@@ -79,12 +81,14 @@ void dkv_block_predict(const dkv_block *b, const dkv_layer *layer, const dkv_pla
         for (size_t i = 0; i < b->count; i++) memcpy(to[i], layer->mean, 4 * n);
         return;
     }
-    const dkv_codes codes = codes_of(b, layer->sources * n, n);
+    dkv_codes codes = {layer->sources * n, {{0}}, b->codes, b->scales, b->biases};
+    memcpy(codes.runs, layer->taken, sizeof codes.runs);
     for (size_t i = 0; i < b->count; i++) {
         for (size_t k = 0; k < layer->sources; k++) {
+            const dkv_run run = layer->taken[k];
             const dkv_plane *source = decoded - 1 - k;
-            centre(source->base + b->list[i] * source->ld, layer->source_mean + k * n, layer->source_scale + k * n,
-                   b->floats + k * n, n);
+            centre(source->base + b->list[i] * source->ld + run.first - k * n, layer->source_mean + run.first,
+                   layer->source_scale + run.first, b->floats + run.first, run.count);
         }
         dkv_codes_set(&codes, i, b->floats);
     }

@@ -84,13 +84,13 @@ INLINE void panel_dots(const uint8_t *panel, size_t step, size_t panels, const i
 
 #include "kernels.h"
 
-/// The first tile of rows that are split within it: with the columns of the first group alone, and with those of the second.
+/// The first tile of rows whose second run begins within it: with the columns of the first run alone, and with those of the second.
 typedef struct split_tiles {
     int8_t before[DKV_BLOCK_ROWS][tile_columns], after[DKV_BLOCK_ROWS][tile_columns];
 } split_tiles;
 
 INLINE void split_rows(const dkv_codes *x, size_t rows, split_tiles *to) {
-    const __mmask64 first = (1ull << x->split) - 1;
+    const __mmask64 first = (1ull << x->runs[0].count) - 1;
     for (size_t r = 0; r < rows; r++) {
         const __m512i codes = _mm512_loadu_si512(x->codes + r * x->columns);
         _mm512_storeu_si512(to->before[r], _mm512_maskz_mov_epi8(first, codes));
@@ -98,32 +98,43 @@ INLINE void split_rows(const dkv_codes *x, size_t rows, split_tiles *to) {
     }
 }
 
-INLINE void add_range(const uint8_t *panel, size_t step, const size_t panels, const int8_t *rows, size_t ld, size_t from, size_t end,
-                      const bool second) {
-    for (size_t k = from; k < end; k += tile_columns) {
-        add_columns(panel + k * DKV_LANES, step, panels, rows + k, ld, second);
-    }
+/// Whether tiles take the runs of rows: they do if both runs are of whole tiles, or if the first is less than a tile, which the second
+/// completes, and goes on with whole tiles.
+typedef enum tiling { no_tiles, whole_tiles, tiles_with_both } tiling;
+
+INLINE tiling tiling_of(const dkv_codes *x) {
+    const dkv_run one = x->runs[0], two = x->runs[1];
+    if (one.count % tile_columns == 0 && two.count % tile_columns == 0) return whole_tiles;
+    const bool follows = one.first == 0 && two.first == one.count && one.count < tile_columns;
+    return follows && (one.count + two.count) % tile_columns == 0 ? tiles_with_both : no_tiles;
 }
 
-/// One or two panels of outputs for up to `group_rows` rows. `tiles` is NULL where the split is between tiles.
+INLINE void add_run(const uint8_t *panel, size_t step, const size_t panels, const int8_t *rows, size_t ld, size_t count,
+                    const bool second) {
+    for (size_t k = 0; k < count; k += tile_columns) add_columns(panel + k * DKV_LANES, step, panels, rows + k, ld, second);
+}
+
+/// One or two panels of outputs for up to `group_rows` rows. `tiles` is NULL where runs are of whole tiles.
 INLINE void multiply_panels(const dkv_matrix *m, size_t panel, const size_t panels, const dkv_codes *x, const split_tiles *tiles,
                             size_t row, size_t count, const bool second, const float *add, size_t ld, float *const *y) {
     const size_t step = DKV_LANES * m->inputs, columns = x->columns;
     const uint8_t *weights = m->panels + panel * step;
     const int8_t *codes = x->codes + row * columns;
-    const bool split = x->split < columns;
+    const dkv_run one = x->runs[0], two = x->runs[1];
     int32_t low[group_rows * pair_lanes], high[group_rows * pair_lanes];
     clear_sums(second);
     if (tiles) add_columns(weights, step, panels, tiles->before[row], tile_columns, second);
-    else add_range(weights, step, panels, codes, columns, 0, x->split, second);
+    else add_run(weights, step, panels, codes + one.first, columns, one.count, second);
     store_sums(low, pair_lanes, panels, second);
-    if (split) {
+    if (two.count > 0) {
+        // Where the first tile is of both runs, the second run goes on after it.
+        const size_t done = tiles ? tile_columns - one.count : 0;
         clear_sums(second);
         if (tiles) add_columns(weights, step, panels, tiles->after[row], tile_columns, second);
-        add_range(weights, step, panels, codes, columns, tiles ? tile_columns : x->split, columns, second);
+        add_run(weights + (one.count + done) * DKV_LANES, step, panels, codes + two.first + done, columns, two.count - done, second);
         store_sums(high, pair_lanes, panels, second);
     }
-    finish_products(m, panel, panels, x, row, count, low, split ? high : NULL, false, add, ld, y);
+    finish_products(m, panel, panels, x, row, count, low, two.count > 0 ? high : NULL, false, add, ld, y);
 }
 
 INLINE void multiply_group(const dkv_matrix *m, size_t panel, size_t panels, const dkv_codes *x, const split_tiles *tiles,
@@ -135,10 +146,11 @@ INLINE void multiply_group(const dkv_matrix *m, size_t panel, size_t panels, con
     else multiply_panels(m, panel, 1, x, tiles, row, count, false, add, ld, y);
 }
 
-/// At most DKV_BLOCK_ROWS rows, of a multiple of 64 columns; the split is below 64 or a multiple of it.
-static void multiply(const dkv_matrix *m, const dkv_codes *x, size_t rows, const float *add, size_t ld, float *const *y) {
+/// At most DKV_BLOCK_ROWS rows, of runs that tiles take.
+static void multiply(const dkv_matrix *m, const dkv_codes *x, const tiling tiling, size_t rows, const float *add, size_t ld,
+                     float *const *y) {
     const size_t all = m->outputs / DKV_LANES, step = DKV_LANES * m->inputs, groups = (rows + group_rows - 1) / group_rows;
-    const bool within = x->split % tile_columns != 0;
+    const bool within = tiling == tiles_with_both;
     split_tiles tiles;
     if (within) split_rows(x, rows, &tiles);
     begin_dots(rows < group_rows ? rows : group_rows);
@@ -163,8 +175,8 @@ void dkv_multiply_vnni(const dkv_matrix *, const dkv_codes *, size_t, const floa
 
 void dkv_multiply_amx(const dkv_matrix *matrix, const dkv_codes *codes, size_t rows, const float *add, size_t ld,
                       float *const *y) {
-    const bool fits = codes->columns % tile_columns == 0 && (codes->split < tile_columns || codes->split % tile_columns == 0);
-    if (fits && rows <= DKV_BLOCK_ROWS) multiply(matrix, codes, rows, add, ld, y);
+    const tiling tiling = tiling_of(codes);
+    if (tiling != no_tiles && rows <= DKV_BLOCK_ROWS) multiply(matrix, codes, tiling, rows, add, ld, y);
     else dkv_multiply_vnni(matrix, codes, rows, add, ld, y);
 }
 #pragma clang attribute pop

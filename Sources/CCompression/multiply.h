@@ -7,16 +7,16 @@ INLINE void multiply_panels(const dkv_matrix *m, size_t panel, size_t panels, co
     enum { width = 2 * DKV_LANES };
     const size_t step = DKV_LANES * m->inputs;
     const uint8_t *weights = m->panels + panel * step;
+    const dkv_run first = x->runs[0], second = x->runs[1];
     const int8_t *codes = x->codes + row * x->columns;
     const int32_t *biases = x->biases + 2 * row;
-    const bool split = x->split < x->columns;
     int32_t low[DKV_SEARCH_ROWS * width], high[DKV_SEARCH_ROWS * width];
-    panel_dots(weights, step, panels, codes, x->columns, x->split, count, biases, 2, low, width);
-    if (split) {
-        panel_dots(weights + x->split * DKV_LANES, step, panels, codes + x->split, x->columns, x->columns - x->split, count,
+    panel_dots(weights, step, panels, codes + first.first, x->columns, first.count, count, biases, 2, low, width);
+    if (second.count > 0) {
+        panel_dots(weights + first.count * DKV_LANES, step, panels, codes + second.first, x->columns, second.count, count,
                    biases + 1, 2, high, width);
     }
-    finish_products(m, panel, panels, x, row, count, low, split ? high : NULL, true, add, ld, y);
+    finish_products(m, panel, panels, x, row, count, low, second.count > 0 ? high : NULL, true, add, ld, y);
 }
 
 static void multiply(const dkv_matrix *m, const dkv_codes *x, size_t rows, const float *add, size_t ld,

@@ -7,7 +7,7 @@ import ModelFiles
 /// Written to a temporary name, synchronised and renamed, so that a file is there whole or not at all.
 public enum CompressorFile {
     private static let magic = Array("DKVCOMPR".utf8)
-    private static let version: UInt32 = 3
+    private static let version: UInt32 = 4
     private static let headerBytes = 8 + 4 + 32
 
     /// Where the compressor for a model file lies: beside it.
@@ -100,7 +100,7 @@ public enum CompressorFile {
         w.put(compressor.tables.frequencies)
         for layer in compressor.layers {
             let p = layer.parameters
-            w.put([UInt32(p.coefficients), UInt32(p.sources)])
+            w.put([UInt32(p.coefficients), UInt32(p.inputs.count)] + p.inputs.map(UInt32.init))
             for values in [p.mean, p.scale, p.sourceMean, p.sourceScale] { w.put(values) }
             for matrix in [p.prediction, p.forward, p.inverse] {
                 w.put(matrix.codes)
@@ -154,8 +154,11 @@ public enum CompressorFile {
         _ r: inout ByteReader, columns: Int, _ settings: CodecSettings
     ) -> LayerParameters? {
         guard let coefficients = r.take(UInt32.self).map(Int.init), coefficients <= columns,
-            let sources = r.take(UInt32.self).map(Int.init), sources <= LayerParameters.mostSources
+            let count = r.take(UInt32.self).map(Int.init), count <= 2 * LayerParameters.mostSources,
+            let inputs = r.take(count, UInt32.self)?.map(Int.init),
+            inputs.allSatisfy({ $0 < 2 * LayerParameters.mostSources })
         else { return nil }
+        let sources = inputs.last.map { $0 / 2 + 1 } ?? 0
         func matrix(_ rows: Int, _ columns: Int) -> EightBitMatrix? {
             guard let codes = r.take(rows * columns, Int8.self), let scales = r.take(rows, Float.self) else {
                 return nil
@@ -171,14 +174,14 @@ public enum CompressorFile {
         guard let mean = r.take(columns, Float.self), let scale = r.take(columns, Float.self),
             let sourceMean = r.take(sources * columns, Float.self),
             let sourceScale = r.take(sources * columns, Float.self),
-            let prediction = matrix(sources == 0 ? 0 : columns, sources * columns),
+            let prediction = matrix(inputs.isEmpty ? 0 : columns, inputs.count * columns / 2),
             let forward = matrix(coefficients, columns), let inverse = matrix(columns, coefficients),
             let prototypes = r.take(settings.prototypes * coefficients, Int8.self), let rows = mode(),
             let references = mode()
         else { return nil }
         return LayerParameters(
             columns: columns, coefficients: coefficients, mean: mean, scale: scale, sourceMean: sourceMean,
-            sourceScale: sourceScale, prediction: prediction, forward: forward, inverse: inverse,
+            sourceScale: sourceScale, inputs: inputs, prediction: prediction, forward: forward, inverse: inverse,
             prototypes: prototypes, rows: rows, references: references)
     }
 }

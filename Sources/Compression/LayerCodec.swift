@@ -77,13 +77,20 @@ public final class LayerCodec: @unchecked Sendable {
                 elements: p.columns, columns: columns, prototypes: settings.prototypes, sinks: settings.sinks,
                 stride: settings.stride, rows: mode(p.rows, step: DKV_FINE),
                 references: mode(p.references, step: Self.referenceStep), tables: UnsafePointer(tables.base),
-                sources: p.sources, mean: mean, scale: scale, source_mean: sourceMean, source_scale: sourceScale,
+                sources: p.sources, taken: (Self.taken(p, ofSource: 0), Self.taken(p, ofSource: 1)), mean: mean,
+                scale: scale, source_mean: sourceMean, source_scale: sourceScale,
                 prediction: matrices[0].matrix, forward: matrices[1].matrix, inverse: matrices[2].matrix))
         var table = prototypes
         p.prototypes.withUnsafeBufferPointer { rows in
             guard let base = rows.baseAddress else { return }
             for i in 0..<settings.prototypes { dkv_candidate_set(&table, i, base + i * columns) }
         }
+    }
+
+    /// What prediction takes of a source: its halves lie beside each other, so that this is one run, or nothing.
+    private static func taken(_ p: LayerParameters, ofSource source: Int) -> dkv_run {
+        let halves = p.inputs.filter { $0 / 2 == source }
+        return dkv_run(first: (halves.first ?? 2 * source) * p.columns / 2, count: halves.count * p.columns / 2)
     }
 
     /// Coefficients that distances between rows are taken over. They are in the order of what they carry, so that the first ones

@@ -4,7 +4,8 @@ import CCompression
 /// The calibrated numbers of one layer's transform codec: what a compressor file holds of it.
 ///
 /// A row `x = [keys before rotation | values]` is predicted from the rows of up to two layers before it, as decoded:
-/// `p = prediction · ((sources − sourceMean) · sourceScale) + mean`. What that leaves becomes coefficients
+/// `p = prediction · ((sources − sourceMean) · sourceScale) + mean`, from those
+/// keys and values of theirs that tell enough. What that leaves becomes coefficients
 /// `forward · ((x − p) · scale)`, in sixteenths of the quantisation step, and comes back as `inverse · coefficients + p`. All
 /// matrices are kept in int8, which is what products are computed on.
 public struct LayerParameters: Sendable, Equatable {
@@ -37,7 +38,10 @@ public struct LayerParameters: Sendable, Equatable {
     public var sourceMean: [Float]
     /// [sources · columns]: reciprocals of their deviations.
     public var sourceScale: [Float]
-    /// [columns][sources · columns]; empty without sources.
+    /// Halves of the sources that are predicted from, ascending: 0 and 1 are the keys and values of the layer before, 2 and 3 those
+    /// of the one before that.
+    public var inputs: [Int]
+    /// [columns][inputs · columns / 2]; empty without inputs.
     public var prediction: EightBitMatrix
     /// [coefficients][columns]
     public var forward: EightBitMatrix
@@ -51,7 +55,7 @@ public struct LayerParameters: Sendable, Equatable {
     public var references: Mode
 
     /// Layers before this one that its rows are predicted from.
-    public var sources: Int { sourceMean.count / columns }
+    public var sources: Int { inputs.last.map { $0 / 2 + 1 } ?? 0 }
 
     /// Most layers that a row is predicted from.
     static let mostSources = Int(DKV_SOURCES)
@@ -59,10 +63,12 @@ public struct LayerParameters: Sendable, Equatable {
     /// Whether all arrays have the lengths that the settings ask for.
     func fits(_ settings: CodecSettings) -> Bool {
         guard (32...16000).contains(columns), columns % 32 == 0, (32...columns).contains(coefficients),
-            coefficients % 32 == 0, sourceMean.count % columns == 0, sources <= Self.mostSources
+            coefficients % 32 == 0, sources <= Self.mostSources, (inputs.first ?? 0) >= 0,
+            zip(inputs, inputs.dropFirst()).allSatisfy({ $0 < $1 })
         else { return false }
-        return mean.count == columns && scale.count == columns && sourceScale.count == sourceMean.count
-            && prediction.rows == (sources == 0 ? 0 : columns) && prediction.columns == sources * columns
+        return mean.count == columns && scale.count == columns
+            && sourceMean.count == sources * columns && sourceScale.count == sources * columns
+            && prediction.rows == (inputs.isEmpty ? 0 : columns) && prediction.columns == inputs.count * columns / 2
             && forward.rows == coefficients && forward.columns == columns
             && inverse.rows == columns && inverse.columns == coefficients
             && [prediction, forward, inverse].allSatisfy(\.isValid)

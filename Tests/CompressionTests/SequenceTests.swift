@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import Foundation
 import Kernels
 import Testing
 
@@ -78,9 +79,25 @@ import Testing
         return pieces
     }
 
+    /// Layers are predicted from what tells about them, and a file says so.
+    @Test func inputsComeBackFromAFile() throws {
+        let compressor = try Self.compressor(), layers = compressor.layers.map(\.parameters)
+        #expect(layers[0].inputs == [] && layers[1].inputs.count == 1, "nothing tells about these")
+        #expect(layers[2].inputs.allSatisfy { $0 >= 2 } && layers[3].inputs.allSatisfy { $0 < 2 }, "sources")
+        let path = NSTemporaryDirectory() + "deltakv-\(UUID().uuidString).deltakv"
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        try CompressorFile.save(compressor, path: path)
+        #expect(try CompressorFile.load(path: path, forModelDigest: "d").layers.map(\.parameters) == layers)
+        for wrong in [[3, 2], [2, 2], [4], [-1], []] {
+            var parameters = layers[2]
+            parameters.inputs = wrong
+            #expect(!parameters.fits(compressor.settings))
+        }
+    }
+
     @Test func anySplitThreadsAndInstructionsGiveTheSameBytesAndRows() throws {
         let compressor = try Self.compressor()
-        #expect(compressor.layers.map(\.sources) == [0, 1, 2, 1], "a second source where it saves bits")
+        #expect(compressor.layers.map(\.sources) == [0, 1, 2, 1], "another source where it saves bits")
         var all = Self.rows(count: 400, seed: 7), random = Random(5)
         let whole = try encode(&all, pieces: [400], with: compressor, in: work(Self.columns, maxRows: 400))
         for set in InstructionSet.supported {

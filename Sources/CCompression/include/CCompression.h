@@ -71,19 +71,24 @@ typedef struct dkv_matrix {
     const float *scales;
 } dkv_matrix;
 
-/// Rows of int8, each in one or two groups of columns with a scale of their own.
+/// Columns that follow each other.
+typedef struct dkv_run {
+    size_t first, count;     // multiples of 4
+} dkv_run;
+
+/// Rows of int8, of which up to two runs of columns count, each with a scale of its own.
 typedef struct dkv_codes {
-    size_t columns;
-    size_t split;            // where the second group begins, a multiple of 4; `columns` without one
+    size_t columns;          // of a row
+    dkv_run runs[2];         // either may be empty
     int8_t *codes;           // [rows][columns]
     float *scales;           // [rows][2]
-    int32_t *biases;         // [rows][2]: −128 times the sum of the group's codes
+    int32_t *biases;         // [rows][2]: −128 times the sum of the run's codes
 } dkv_codes;
 
-/// A row of floats in int8, to the nearest, ties to even. A group with a value that is not finite counts as zeros.
+/// A row of floats in int8, to the nearest, ties to even. A run with a value that is not finite counts as zeros.
 void dkv_codes_set(const dkv_codes *codes, size_t row, const float *x);
-/// `y[row] = codes · matrixᵀ + add`, where row i of `add` (none if NULL) is at `add + i · ld`. Sums of products are whole numbers, and what
-/// follows is done in one order: the same bits on all sets.
+/// `y[row] = codes · matrixᵀ + add`, where row i of `add` (none if NULL) is at `add + i · ld`. The matrix's inputs are the columns of the
+/// runs. Sums of products are whole numbers, and what follows is done in one order: the same bits on all sets.
 void dkv_multiply(dkv_codec_isa isa, const dkv_matrix *matrix, const dkv_codes *codes, size_t rows, const float *add,
                   size_t ld, float *const *y);
 
@@ -166,6 +171,9 @@ unsigned dkv_pair_bits(size_t candidates);
 
 // ---- A layer --------------------------------------------------------------------------------------------------------
 
+/// Most layers that a row is predicted from.
+#define DKV_SOURCES 2
+
 /// The codec of a layer. A row is predicted from its decoded rows in the `sources` layers before:
 /// `p = prediction · ((sources − source_mean) · source_scale) + mean`; what that leaves becomes coefficients
 /// `forward · ((x − p) · scale)`, in fine units, and comes back as `inverse · coefficients + p`.
@@ -177,13 +185,11 @@ typedef struct dkv_layer {
     dkv_mode rows, references;
     const dkv_tables *tables;
     size_t sources;          // at most DKV_SOURCES
+    dkv_run taken[DKV_SOURCES];  // what prediction takes of each source, in elements of all sources side by side
     const float *mean, *scale;                  // [elements]
     const float *source_mean, *source_scale;    // [sources · elements], the layer before first
     dkv_matrix prediction, forward, inverse;
 } dkv_layer;
-
-/// Most layers that a row is predicted from.
-#define DKV_SOURCES 2
 
 /// References among the rows before `position`.
 size_t dkv_references_before(const dkv_layer *layer, size_t position);

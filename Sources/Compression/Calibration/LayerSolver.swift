@@ -30,9 +30,6 @@ struct LayerSolver {
 
     private var tokens: Int { lengths.reduce(0, +) }
 
-    /// Coefficients of a row: half of its elements. The others matter so little that leaving them out costs nothing visible.
-    private var coefficients: Int { max(32, columns / 64 * 32) }
-
     /// Solves the layer and leaves its rows as decoded, [tokens][columns], in `decoded`.
     func solve(decoded: UnsafeMutablePointer<Float>) throws(CompressionError) -> Solution {
         let inputs = sources.map { UnsafePointer($0) }
@@ -51,13 +48,16 @@ struct LayerSolver {
         let centres = Prototypes.find(
             sample.floats(), rows: sampleCount, columns: columns, count: settings.prototypes, blas,
             on: compute.pool)
+        let left = covariance(of: residuals(sample, from: centres))
+        let coefficients = try CoefficientCount.find(
+            whole: covariance(of: sample.floats()), left: left, step: step, blas, on: compute.pool)
         func transform(_ covariance: Covariance, _ basis: [Double]?) throws(CompressionError) -> LayerTransform {
             try LayerTransform(
                 whitening: whitening, prediction: prediction, deviation: deviation, covariance: covariance,
                 basis: basis, coefficients: coefficients, centres: centres, step: step, layer: layer, blas,
                 on: compute.pool)
         }
-        let first = try transform(covariance(of: residuals(sample, from: centres)), nil)
+        let first = try transform(left, nil)
         let second = try transform(
             code(first.parameters).trace.covariance(step: step, blas, on: compute.pool), first.basis)
         let trace = try code(second.parameters).trace
@@ -114,13 +114,10 @@ struct LayerSolver {
         return (0..<sampleCount * columns).map { y[$0] - centres[nearest[$0 / columns] * columns + $0 % columns] }
     }
 
-    private func covariance(of residuals: [Float]) -> Covariance {
+    /// Of as many rows as a sample has.
+    private func covariance(of rows: UnsafePointer<Float>) -> Covariance {
         var covariance = Covariance(columns: columns)
-        residuals.withUnsafeBufferPointer {
-            if let base = $0.baseAddress {
-                covariance.add(base, count: residuals.count / columns, blas, on: compute.pool)
-            }
-        }
+        covariance.add(rows, count: sampleCount, blas, on: compute.pool)
         return covariance
     }
 
@@ -133,11 +130,11 @@ struct LayerSolver {
         let codec = try LayerCodec(
             layer: layer, settings: settings, parameters: parameters, tables: CodeTables.geometric())
         let work = try CodecWorkspace(columns: columns, compute: compute)
-        let trace = LayerTrace(rows: tokens, columns: coefficients)
+        let trace = LayerTrace(rows: tokens, columns: parameters.coefficients)
         var first = 0, bytes = 0
         for length in lengths {
             var history = CompressedRows()
-            let table = try ReferenceTable(codec: codec), at = first * coefficients
+            let table = try ReferenceTable(codec: codec), at = first * parameters.coefficients
             let sources = sources.prefix(parameters.sources).map {
                 Matrix($0 + first * columns, rows: length, columns: columns)
             }

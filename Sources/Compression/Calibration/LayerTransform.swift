@@ -40,7 +40,8 @@ struct LayerTransform {
         parameters = LayerParameters(
             columns: n, coefficients: coefficients, mean: prediction.mean.map(Float.init),
             scale: deviation.map { Float(1 / $0) }, sourceMean: prediction.sourceMean.map(Float.init),
-            sourceScale: prediction.sourceScale.map(Float.init), prediction: prediction.matrix,
+            sourceScale: prediction.sourceScale.map(Float.init), inputs: prediction.inputs,
+            prediction: prediction.matrix,
             forward: EightBitMatrix(forward, columns: n), inverse: EightBitMatrix(inverse, columns: coefficients),
             prototypes: prototypes,
             rows: .plain(coefficients: coefficients), references: .plain(coefficients: coefficients))
