@@ -81,13 +81,15 @@ void dkv_block_predict(const dkv_block *b, const dkv_layer *layer, const dkv_pla
         for (size_t i = 0; i < b->count; i++) memcpy(to[i], layer->mean, 4 * n);
         return;
     }
-    dkv_codes codes = {layer->sources * n, {{0}}, b->codes, b->scales, b->biases};
-    memcpy(codes.runs, layer->taken, sizeof codes.runs);
+    const dkv_codes codes = {
+        layer->sources * n, {layer->taken[0], layer->taken[1]}, b->codes, b->scales, b->biases,
+    };
+    _Static_assert(DKV_SOURCES == 2, "codes have two runs, one for each source");
     for (size_t i = 0; i < b->count; i++) {
         for (size_t k = 0; k < layer->sources; k++) {
             const dkv_run run = layer->taken[k];
             const dkv_plane *source = decoded - 1 - k;
-            centre(source->base + b->list[i] * source->ld + run.first - k * n, layer->source_mean + run.first,
+            centre(source->base + b->list[i] * source->ld + (run.first - k * n), layer->source_mean + run.first,
                    layer->source_scale + run.first, b->floats + run.first, run.count);
         }
         dkv_codes_set(&codes, i, b->floats);

@@ -82,8 +82,8 @@ static void pair_search(const dkv_candidates *c, const int8_t *rows, size_t coun
     }
 }
 
-/// What becomes of sums of products of one or two panels with `count` rows, `[count][2 · DKV_LANES]`; `high` is NULL where rows have
-/// one run of columns. Sums of tiles lack the bias.
+/// What becomes of sums of products of one or two panels with `count` rows, `[count][2 · DKV_LANES]`; `high` is NULL where the
+/// second run is empty. Sums of tiles lack the bias.
 INLINE void finish_products(const dkv_matrix *m, size_t panel, size_t panels, const dkv_codes *x, size_t row, size_t count,
                             const int32_t *low, const int32_t *high, const bool biased, const float *add, size_t ld,
                             float *const *y) {

@@ -64,9 +64,13 @@ INLINE void store_sums(int32_t *to, size_t width, const size_t panels, const boo
     if (panels == 2) _tile_stored(3, to + tile_rows * width + DKV_LANES, ld);
 }
 
-INLINE void load_sums(const int32_t *from, size_t width, size_t panels) {
-    _tile_loadd(0, from, 4 * width);
-    if (panels == 2) _tile_loadd(1, from + DKV_LANES, 4 * width);
+INLINE void load_sums(const int32_t *from, size_t width, const size_t panels, const bool second) {
+    const size_t ld = 4 * width;
+    _tile_loadd(0, from, ld);
+    if (panels == 2) _tile_loadd(1, from + DKV_LANES, ld);
+    if (!second) return;
+    _tile_loadd(2, from + tile_rows * width, ld);
+    if (panels == 2) _tile_loadd(3, from + tile_rows * width + DKV_LANES, ld);
 }
 
 /// What whole tiles do not cover goes before, with the bias.
@@ -75,7 +79,7 @@ INLINE void panel_dots(const uint8_t *panel, size_t step, size_t panels, const i
     const size_t whole = columns / tile_columns * tile_columns;
     vnni_dots(panel + whole * DKV_LANES, step, panels, rows + whole, ld, columns - whole, count, bias, bias_step, to, width);
     if (whole == 0) return;
-    load_sums(to, width, panels);
+    load_sums(to, width, panels, false);
     for (size_t k = 0; k < whole; k += tile_columns) {
         add_columns(panel + k * DKV_LANES, step, panels, rows + k, ld, false);
     }
@@ -98,23 +102,35 @@ INLINE void split_rows(const dkv_codes *x, size_t rows, split_tiles *to) {
     }
 }
 
-/// Whether tiles take the runs of rows: they do if both runs are of whole tiles, or if the first is less than a tile, which the second
-/// completes, and goes on with whole tiles.
+/// Whether tiles take the runs of rows: they do if the first is of whole tiles, or less than a tile, which the second completes.
 typedef enum tiling { no_tiles, whole_tiles, tiles_with_both } tiling;
 
 INLINE tiling tiling_of(const dkv_codes *x) {
     const dkv_run one = x->runs[0], two = x->runs[1];
-    if (one.count % tile_columns == 0 && two.count % tile_columns == 0) return whole_tiles;
+    if (one.count % tile_columns == 0) return whole_tiles;
     const bool follows = one.first == 0 && two.first == one.count && one.count < tile_columns;
-    return follows && (one.count + two.count) % tile_columns == 0 ? tiles_with_both : no_tiles;
+    return follows && one.count + two.count >= tile_columns ? tiles_with_both : no_tiles;
 }
 
+/// Begins sums with the columns after the last whole tile.
+INLINE void begin_sums(const uint8_t *panel, size_t step, const size_t panels, const int8_t *rows, size_t ld, size_t columns,
+                       size_t count, const bool second, int32_t *to) {
+    if (columns == 0) return clear_sums(second);
+    const int32_t nothing = 0;
+    for (size_t r = 0; r < count; r += DKV_SEARCH_ROWS) {
+        const size_t some = count - r < DKV_SEARCH_ROWS ? count - r : DKV_SEARCH_ROWS;
+        vnni_dots(panel, step, panels, rows + r * ld, ld, columns, some, &nothing, 0, to + r * pair_lanes, pair_lanes);
+    }
+    load_sums(to, pair_lanes, panels, second);
+}
+
+/// `count` columns, of whole tiles.
 INLINE void add_run(const uint8_t *panel, size_t step, const size_t panels, const int8_t *rows, size_t ld, size_t count,
                     const bool second) {
     for (size_t k = 0; k < count; k += tile_columns) add_columns(panel + k * DKV_LANES, step, panels, rows + k, ld, second);
 }
 
-/// One or two panels of outputs for up to `group_rows` rows. `tiles` is NULL where runs are of whole tiles.
+/// One or two panels of outputs for up to `group_rows` rows. `tiles` is NULL where the first run is of whole tiles.
 INLINE void multiply_panels(const dkv_matrix *m, size_t panel, const size_t panels, const dkv_codes *x, const split_tiles *tiles,
                             size_t row, size_t count, const bool second, const float *add, size_t ld, float *const *y) {
     const size_t step = DKV_LANES * m->inputs, columns = x->columns;
@@ -128,10 +144,12 @@ INLINE void multiply_panels(const dkv_matrix *m, size_t panel, const size_t pane
     store_sums(low, pair_lanes, panels, second);
     if (two.count > 0) {
         // Where the first tile is of both runs, the second run goes on after it.
-        const size_t done = tiles ? tile_columns - one.count : 0;
-        clear_sums(second);
+        const size_t done = tiles ? tile_columns - one.count : 0, whole = (two.count - done) / tile_columns * tile_columns;
+        const uint8_t *rest = weights + (one.count + done) * DKV_LANES;
+        const int8_t *from = codes + two.first + done;
+        begin_sums(rest + whole * DKV_LANES, step, panels, from + whole, columns, two.count - done - whole, count, second, high);
         if (tiles) add_columns(weights, step, panels, tiles->after[row], tile_columns, second);
-        add_run(weights + (one.count + done) * DKV_LANES, step, panels, codes + two.first + done, columns, two.count - done, second);
+        add_run(rest, step, panels, from, columns, whole, second);
         store_sums(high, pair_lanes, panels, second);
     }
     finish_products(m, panel, panels, x, row, count, low, two.count > 0 ? high : NULL, false, add, ld, y);
@@ -146,11 +164,11 @@ INLINE void multiply_group(const dkv_matrix *m, size_t panel, size_t panels, con
     else multiply_panels(m, panel, 1, x, tiles, row, count, false, add, ld, y);
 }
 
-/// At most DKV_BLOCK_ROWS rows, of runs that tiles take.
-static void multiply(const dkv_matrix *m, const dkv_codes *x, const tiling tiling, size_t rows, const float *add, size_t ld,
+/// At most DKV_BLOCK_ROWS rows, of runs that tiles take in this way.
+static void multiply(const dkv_matrix *m, const dkv_codes *x, const tiling fitting, size_t rows, const float *add, size_t ld,
                      float *const *y) {
     const size_t all = m->outputs / DKV_LANES, step = DKV_LANES * m->inputs, groups = (rows + group_rows - 1) / group_rows;
-    const bool within = tiling == tiles_with_both;
+    const bool within = fitting == tiles_with_both;
     split_tiles tiles;
     if (within) split_rows(x, rows, &tiles);
     begin_dots(rows < group_rows ? rows : group_rows);
@@ -175,8 +193,8 @@ void dkv_multiply_vnni(const dkv_matrix *, const dkv_codes *, size_t, const floa
 
 void dkv_multiply_amx(const dkv_matrix *matrix, const dkv_codes *codes, size_t rows, const float *add, size_t ld,
                       float *const *y) {
-    const tiling tiling = tiling_of(codes);
-    if (tiling != no_tiles && rows <= DKV_BLOCK_ROWS) multiply(matrix, codes, tiling, rows, add, ld, y);
+    const tiling fitting = tiling_of(codes);
+    if (fitting != no_tiles && rows <= DKV_BLOCK_ROWS) multiply(matrix, codes, fitting, rows, add, ld, y);
     else dkv_multiply_vnni(matrix, codes, rows, add, ld, y);
 }
 #pragma clang attribute pop

@@ -7,11 +7,18 @@ import Testing
 
 /// What can be wrong with compressor files, and with what calibration is given, beyond the plain cases beside each type.
 @Suite struct DamageTests {
+    /// Of two layers, the second of which is predicted from the values of the first.
     private func compressor() throws -> Compressor {
-        let codec = try sampleCodec()
+        let codec = try sampleCodec(), columns = codec.columns
+        var random = Random(5), predicted = codec.parameters
+        predicted.inputs = [1]
+        predicted.sourceMean = Array(repeating: 0, count: columns)
+        predicted.sourceScale = Array(repeating: 1, count: columns)
+        predicted.prediction = EightBitMatrix(
+            (0..<columns * columns / 2).map { _ in 0.1 * Double(random.value()) }, columns: columns / 2)
         return try Compressor(
-            modelDigest: "abc", settings: codec.settings, tables: codec.tables, parameters: [codec.parameters],
-            observationLayers: [0])
+            modelDigest: "abc", settings: codec.settings, tables: codec.tables,
+            parameters: [codec.parameters, predicted], observationLayers: [0])
     }
 
     private func withFile(_ body: (Compressor, String) throws -> Void) throws {
@@ -60,21 +67,19 @@ import Testing
                 var payload = Array(good[44...])
                 // Counts and tables stand at the beginning; half of the trials leave them alone.
                 for _ in 0...random.below(trial % 2 == 0 ? 40 : 2) {
-                    let at = trial % 2 == 0 ? payload.count - 1 - random.below(11_000) : random.below(60)
+                    let at = trial % 2 == 0 ? payload.count - 1 - random.below(payload.count - 6_300) : random.below(60)
                     payload[at] = UInt8(random.below(256))
                 }
                 guard
                     let found = try? CompressorFile.load(
                         CompressorFile.signed(payload), from: path, forModelDigest: "abc"),
-                    let codec = found.layers.first, codec.columns == 64
+                    found.columns == 64
                 else { continue }
-                let work = try work(64)
-                var history = CompressedRows()
-                try rows.withMatrix { matrix in
-                    try codec.encode(
-                        matrix, appendingTo: &history, references: ReferenceTable(codec: codec), in: work)
+                let work = try work(64), encoder = try SequenceEncoder(found, in: work)
+                for layer in found.layers.indices {
+                    _ = try rows.withMatrix { try encoder.encode(layer: layer, $0) }
                 }
-                _ = try decode(Array(0..<40), of: history, with: codec, table: nil, in: work)
+                try found.decode(Array(0..<40), of: encoder.sequence, in: work) { _, _ in }
                 used += 1
             }
             #expect(used > 50)

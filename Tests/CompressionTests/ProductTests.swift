@@ -15,7 +15,8 @@ import Testing
     ) throws -> [[Float]] {
         let n = rows[0].count, outputs = matrix.rows, packed = try PackedEightBitMatrix(matrix)
         let taken = runs.map { dkv_run(first: $0.lowerBound, count: $0.count) }
-        var codes = Array(repeating: Int8(0), count: rows.count * n)
+        // What runs leave out is not zero in memory either.
+        var codes = Array(repeating: Int8(77), count: rows.count * n)
         var scales = Array(repeating: Float(0), count: 2 * rows.count),
             biases = Array(repeating: Int32(0), count: 2 * rows.count)
         var y = Array(repeating: Float.nan, count: rows.count * outputs)
@@ -45,6 +46,8 @@ import Testing
             (48, 128, [0..<128, 128..<128]), (48, 128, [0..<40, 40..<128]), (192, 384, [0..<32, 32..<384]),
             (16, 768, [0..<384, 384..<768]), (32, 768, [192..<384, 384..<576]), (32, 768, [0..<0, 576..<768]),
             (16, 256, [64..<128, 192..<256]), (16, 128, [32..<64, 64..<96]), (16, 128, [32..<64, 64..<128]),
+            (48, 96, [0..<32, 32..<96]), (32, 224, [0..<32, 32..<224]), (16, 96, [0..<64, 64..<96]),
+            (48, 64, [0..<60, 60..<64]),
         ]
         for (outputs, columns, runs) in shapes {
             let used = runs.flatMap { $0 }, inputs = used.count

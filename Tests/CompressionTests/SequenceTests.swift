@@ -82,22 +82,32 @@ import Testing
     /// Layers are predicted from what tells about them, and a file says so.
     @Test func inputsComeBackFromAFile() throws {
         let compressor = try Self.compressor(), layers = compressor.layers.map(\.parameters)
-        #expect(layers[0].inputs == [] && layers[1].inputs.count == 1, "nothing tells about these")
+        #expect(layers[0].inputs == [] && layers[1].inputs == [], "nothing tells about these")
         #expect(layers[2].inputs.allSatisfy { $0 >= 2 } && layers[3].inputs.allSatisfy { $0 < 2 }, "sources")
         let path = NSTemporaryDirectory() + "deltakv-\(UUID().uuidString).deltakv"
         defer { try? FileManager.default.removeItem(atPath: path) }
         try CompressorFile.save(compressor, path: path)
         #expect(try CompressorFile.load(path: path, forModelDigest: "d").layers.map(\.parameters) == layers)
-        for wrong in [[3, 2], [2, 2], [4], [-1], []] {
-            var parameters = layers[2]
-            parameters.inputs = wrong
-            #expect(!parameters.fits(compressor.settings))
-        }
+    }
+
+    /// A layer that takes both halves of its second source, with other inputs of as many.
+    @Test(arguments: [[2, 3], [3, 2], [2, 2], [-1, 3], [3, 5], [2], [2, 3, 4]])
+    func inputsThatAreNoneAreRefused(inputs: [Int]) throws {
+        var layer = try Self.compressor().layers[2].parameters
+        layer.prediction = EightBitMatrix(
+            rows: Self.columns, columns: Self.columns, codes: Array(repeating: 1, count: Self.columns * Self.columns),
+            scales: Array(repeating: 1, count: Self.columns))
+        layer.inputs = inputs
+        // As long as what the last of these inputs would ask for.
+        let sources = (inputs.last ?? 0) / 2 + 1
+        layer.sourceMean = Array(repeating: 0, count: sources * Self.columns)
+        layer.sourceScale = Array(repeating: 1, count: sources * Self.columns)
+        #expect(layer.fits(CodecSettings(prototypes: 16)) == (inputs == [2, 3]))
     }
 
     @Test func anySplitThreadsAndInstructionsGiveTheSameBytesAndRows() throws {
         let compressor = try Self.compressor()
-        #expect(compressor.layers.map(\.sources) == [0, 1, 2, 1], "another source where it saves bits")
+        #expect(compressor.layers.map(\.sources) == [0, 0, 2, 1], "sources where they save bits")
         var all = Self.rows(count: 400, seed: 7), random = Random(5)
         let whole = try encode(&all, pieces: [400], with: compressor, in: work(Self.columns, maxRows: 400))
         for set in InstructionSet.supported {

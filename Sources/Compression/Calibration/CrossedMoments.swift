@@ -59,6 +59,9 @@ struct CrossedMoments {
         }
     }
 
+    /// The second moment of rows, [columns][columns].
+    var rows: [Double] { own.map { $0 / Double(count) } }
+
     /// Elements of all sources side by side that belong to inputs, of which each is half of a source.
     func elements(of inputs: [Int]) -> [Int] {
         inputs.flatMap { $0 * columns / 2..<($0 + 1) * columns / 2 }

@@ -47,10 +47,10 @@ struct LayerPrediction {
             rows, mean, sources, means, scales, count: count, columns: columns, blas, on: pool)
         let (inputs, weights) = try Self.choose(2 * sources.count, products, rate, blas, on: pool)
         self.inputs = inputs
-        let width = inputs.count * columns / 2, all = ((inputs.last ?? 0) / 2 + 1) * columns
+        let width = inputs.count * columns / 2, all = (inputs.last.map { $0 / 2 + 1 } ?? 0) * columns
         sourceMean = Array(means[..<all])
         sourceScale = Array(scales[..<all])
-        matrix = EightBitMatrix(weights, columns: width)
+        matrix = inputs.isEmpty ? .empty : EightBitMatrix(weights, columns: width)
         var map = Array(repeating: Float(0), count: all * columns)
         for (index, element) in products.elements(of: inputs).enumerated() {
             for row in 0..<columns { map[element * columns + row] = Float(weights[row * width + index]) }
@@ -58,17 +58,17 @@ struct LayerPrediction {
         self.map = map
     }
 
-    /// Tries any of so many inputs together, but for none.
+    /// Tries any of so many inputs together, and none.
     private static func choose(
         _ count: Int, _ products: CrossedMoments, _ rate: ([Double]) -> Double, _ blas: OpenBLAS, on pool: ThreadPool
     ) throws(CompressionError) -> (inputs: [Int], weights: [Double]) {
-        var best = (inputs: [Int](), weights: [Double](), cost: Double.infinity)
+        var best = (inputs: [Int](), weights: [Double](), cost: rate(products.rows))
         for chosen in 1..<1 << count {
             let inputs = (0..<count).filter { chosen >> $0 & 1 == 1 }
             let weights = try products.solve(inputs, blas)
             let bits = rate(products.rest(weights, inputs, blas, on: pool))
             let cost = bits + leastGain * Double(inputs.count * products.columns)
-            if best.inputs.isEmpty || cost < best.cost { best = (inputs, weights, cost) }
+            if cost < best.cost { best = (inputs, weights, cost) }
         }
         return (best.inputs, best.weights)
     }
