@@ -4,9 +4,8 @@ import CCompression
 /// The calibrated numbers of one layer's transform codec: what a compressor file holds of it.
 ///
 /// A row `x = [keys before rotation | values]` is predicted from the rows of up to two layers before it, as decoded:
-/// `p = prediction · ((sources − sourceMean) · sourceScale) + mean`, from those
-/// keys and values of theirs that tell enough. What that leaves becomes coefficients
-/// `forward · ((x − p) · scale)`, in sixteenths of the quantisation step, and comes back as `inverse · coefficients + p`. All
+/// `p = prediction · ((sources − sourceMean) · sourceScale) + mean`, from those keys and values of theirs that tell enough. What
+/// that leaves becomes coefficients `forward · ((x − p) · scale)`, in sixteenths of the quantisation step, and comes back as `inverse · coefficients + p`. All
 /// matrices are kept in int8, which is what products are computed on.
 public struct LayerParameters: Sendable, Equatable {
     /// How one kind of row is quantised and coded.

@@ -175,8 +175,8 @@ unsigned dkv_pair_bits(size_t candidates);
 #define DKV_SOURCES 2
 
 /// The codec of a layer. A row is predicted from its decoded rows in the `sources` layers before:
-/// `p = prediction · ((sources − source_mean) · source_scale) + mean`, of which only the elements in `taken` are multiplied; what that leaves becomes coefficients
-/// `forward · ((x − p) · scale)`, in fine units, and comes back as `inverse · coefficients + p`.
+/// `p = prediction · ((sources − source_mean) · source_scale) + mean`, where only the sources' elements in `taken` are multiplied. What
+/// that leaves becomes coefficients `forward · ((x − p) · scale)`, in fine units, and comes back as `inverse · coefficients + p`.
 typedef struct dkv_layer {
     size_t elements;         // of a row
     size_t columns;          // coefficients of a row
