@@ -58,8 +58,9 @@ import Testing
     }
 
     @Test func directionsOfLittleEnergyAreLeftOut() throws {
-        let n = 128, step = 0.5, unit = step * step / 12, rows = 4096
+        let step = 0.5, unit = step * step / 12, rows = 4096
         func moment(_ energies: [Double]) throws -> Covariance {
+            let n = energies.count
             var random = Random(3), values = (0..<rows * n).map { _ in random.value() }
             // Of variance 1 before.
             let variance = values.reduce(0) { $0 + Double($1 * $1) } / Double(values.count)
@@ -72,7 +73,7 @@ import Testing
             try CoefficientCount.find(
                 whole: moment(whole), left: moment(left), step: step, OpenBLAS(), on: ThreadPool(threads: 2))
         }
-        // Four groups of 32; the last is what prototypes leave least of.
+        // Groups of 32; the last is what prototypes leave least of.
         func groups(_ energies: Double...) -> [Double] { energies.flatMap { Array(repeating: $0, count: 32) } }
         #expect(try count(groups(30, 9, 3, 1), left: groups(30, 9, 3, 1)) == 96)
         #expect(try count(groups(30, 9, 1, 1), left: groups(30, 9, 1, 0.9)) == 64)
@@ -80,5 +81,7 @@ import Testing
             try count(groups(30, 9, 3, 5), left: groups(3, 0.9, 0.3, 0.1)) == 128,
             "prototypes know the last, but need it")
         #expect(try count(groups(1, 0.5, 0.1, 0.01), left: groups(1, 0.5, 0.1, 0.01)) == 32, "some are kept")
+        let little = groups(1, 1, 1, 1, 0.9, 0.9, 0.9, 0.9)
+        #expect(try count(little, left: little) == 64, "a quarter")
     }
 }
