@@ -15,6 +15,13 @@ static dkv_symbol symbol_of(uint32_t frequency, uint32_t start) {
     };
 }
 
+/// The class of a column's symbols in a row of a gain.
+INLINED size_t class_of(uint8_t class, unsigned gain) {
+    const int wanted = class + (int)gain - DKV_GAIN_ZERO;
+    if (class == 0) return 0;
+    return (size_t)(wanted < 1 ? 1 : wanted >= DKV_CLASSES ? DKV_CLASSES - 1 : wanted);
+}
+
 bool dkv_tables_fill(dkv_tables *tables, const uint16_t *frequencies) {
     for (size_t c = 0; c < DKV_CLASSES; c++) {
         uint32_t start = 0;
@@ -33,6 +40,9 @@ bool dkv_tables_fill(dkv_tables *tables, const uint16_t *frequencies) {
         if (start != 1u << DKV_PROBABILITY_BITS) return false;
         // A column that is not coded is zero and leaves the state alone.
         for (uint32_t i = 0; c == 0 && i < start; i++) tables->decode[c][i] = start << 6 | i << 18;
+        for (unsigned g = 0; g < DKV_GAINS; g++) {
+            tables->begins[c][g] = (uint32_t)class_of((uint8_t)c, g) << DKV_PROBABILITY_BITS;
+        }
     }
     return true;
 }
@@ -57,11 +67,6 @@ unsigned dkv_pair_bits(size_t candidates) {
     unsigned bits = payload_bits;
     while (bits < 32 && (uint64_t)candidates * (candidates + 1) / 2 > 1ull << bits) bits++;
     return bits;
-}
-
-INLINED size_t class_of(uint8_t class, int shift) {
-    const int wanted = class + shift;
-    return (size_t)(wanted < 1 ? 1 : wanted >= DKV_CLASSES ? DKV_CLASSES - 1 : wanted);
 }
 
 // ---- Encoder --------------------------------------------------------------------------------------------------------
@@ -99,13 +104,13 @@ INLINED unsigned gain_of(const dkv_mode *mode, size_t columns, const int16_t *va
 }
 
 /// Places of values' symbols in the tables of their classes.
-INLINED void symbols_of(const dkv_mode *mode, size_t columns, const int16_t *restrict values, int shift,
+INLINED void symbols_of(const dkv_mode *mode, size_t columns, const int16_t *restrict values, unsigned gain,
                         uint16_t *restrict places) {
     const uint8_t *restrict classes = mode->classes;
     for (size_t i = 0; i < columns; i++) {
         const int value = values[i], magnitude = value < 0 ? -value : value;
         const int symbol = magnitude > DKV_HALF_ALPHABET ? DKV_ESCAPE : value > 0 ? 2 * value - 1 : -2 * value;
-        places[i] = (uint16_t)(class_of(classes[i], shift) * DKV_SYMBOLS + (size_t)symbol);
+        places[i] = (uint16_t)(class_of(classes[i], gain) * DKV_SYMBOLS + (size_t)symbol);
     }
 }
 
@@ -122,7 +127,7 @@ INLINED void encode(const dkv_tables *tables, const dkv_mode *mode, size_t colum
     for (size_t k = 0; k < count; k++) {
         w[k] = (writer){lowest_state + (rows[k].pair & 0xffff), rows[k].end};
         gain[k] = gain_of(mode, columns, rows[k].values);
-        symbols_of(mode, columns, rows[k].values, (int)gain[k] - DKV_GAIN_ZERO, places[k]);
+        symbols_of(mode, columns, rows[k].values, gain[k], places[k]);
     }
     const dkv_symbol *symbols = &tables->encode[0][0];
     for (size_t i = columns; i-- > 0;) {
@@ -173,7 +178,7 @@ INLINED void decode(const dkv_tables *tables, size_t columns, dkv_coded_row *row
         heads[k] = take_head(&r[k], &rows[k]);
         const uint8_t *restrict own = rows[k].mode->classes;
         uint8_t *restrict to = classes[k];
-        for (size_t i = 0; i < columns; i++) to[i] = own[i] ? (uint8_t)class_of(own[i], heads[k].shift) : 0;
+        for (size_t i = 0; i < columns; i++) to[i] = (uint8_t)class_of(own[i], heads[k].gain);
     }
     for (size_t i = 0; i < columns; i++) {
         _Pragma("clang loop unroll(full)") for (size_t k = 0; k < count; k++) {

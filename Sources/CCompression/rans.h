@@ -53,15 +53,15 @@ INLINED bool begin(const dkv_coded_row *row, size_t columns, uint8_t *copy, read
     return sound;
 }
 
-/// What comes before a row's symbols: the upper bits of its pair, and its gain, as a shift of classes.
+/// What comes before a row's symbols: the upper bits of its pair, and its gain.
 typedef struct row_head {
     uint32_t high;
-    int shift;
+    unsigned gain;
 } row_head;
 
 INLINED row_head take_head(reader *r, const dkv_coded_row *row) {
     const uint32_t high = row->pair_bits > payload_bits ? take_bits(r, row->pair_bits - payload_bits) : 0;
-    return (row_head){high, (int)take_bits(r, gain_bits) - DKV_GAIN_ZERO};
+    return (row_head){high, take_bits(r, gain_bits)};
 }
 
 /// What comes after them.
@@ -70,14 +70,24 @@ INLINED void finish(dkv_coded_row *row, row_head head, const uint8_t *copy, cons
     row->sound = row->sound && r->at == copy + row->length && r->state < lowest_state << 1;
 }
 
-/// From symbols to fine units; `values` holds those that escaped.
+/// From symbols to fine units; `values` holds those that escaped. Others are far from the limits of fine units, so that words do.
 INLINED void refine(const dkv_mode *mode, const uint8_t *restrict symbols, int16_t *restrict values, size_t columns) {
     const int8_t *restrict shifts = mode->shifts;
-    const int step = mode->step;
+    const int16_t step = (int16_t)mode->step;
+    uint8_t greatest = 0;
+    _Pragma("clang loop vectorize_width(32) interleave_count(1)") for (size_t i = 0; i < columns; i++) {
+        const int16_t symbol = symbols[i], magnitude = (int16_t)((symbol + 1) >> 1);
+        int16_t pair;
+        memcpy(&pair, shifts + 2 * i, 2);
+        const int16_t shift = magnitude > 1 ? (int16_t)(pair >> 8) : (int8_t)pair;
+        const int16_t fine = symbol == 0 ? 0 : (int16_t)(magnitude * step + shift);
+        const int16_t value = symbol & 1 ? fine : (int16_t)-fine;
+        values[i] = symbol == DKV_ESCAPE ? values[i] : value;
+        greatest = symbols[i] > greatest ? symbols[i] : greatest;
+    }
+    if (greatest < DKV_ESCAPE) return;
     for (size_t i = 0; i < columns; i++) {
-        const int symbol = symbols[i], half = (symbol + 1) / 2, escaped = values[i];
-        const int value = symbol == DKV_ESCAPE ? escaped : symbol % 2 ? half : -half;
-        values[i] = (int16_t)dkv_fine(value, step, shifts[2 * i], shifts[2 * i + 1]);
+        if (symbols[i] == DKV_ESCAPE) values[i] = (int16_t)dkv_fine(values[i], mode->step, shifts[2 * i], shifts[2 * i + 1]);
     }
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The decoder of rows with AVX-512: a lane for each row, two vectors of lanes in turn, since a gather is long under way.
+// The decoder of rows with AVX-512: a lane for each row. Vectors have 8 lanes, since processors gather those sooner than 16, and
+// take turns, since a gather is long under way.
 #include "CCompression.h"
 
 #if defined(__x86_64__)
@@ -9,7 +10,7 @@
 #include "rans.h"
 
 enum {
-    lanes = 16,
+    lanes = 8,
     vectors = DKV_DECODED_AT_ONCE / lanes,
     quad = 4,
     least_rows = DKV_DECODED_AT_ONCE / 2,  // fewer are decoded sooner one by one
@@ -18,72 +19,64 @@ enum {
 
 /// Rows that are decoded together.
 typedef struct row_lanes {
-    __m512i state, at;       // `at` counts bytes from the first row's copy
-    __m512i shift;
-    __mmask16 rows;          // lanes that have one
-    __mmask16 other;         // rows of the second mode
+    __m256i state, at;       // `at` counts bytes from the first row's copy
+    __m256i kind;            // the row's gain, and DKV_GAINS more for rows of the second mode
+    __mmask8 rows;           // lanes that have one
 } row_lanes;
 
-INLINED __m512i each(int32_t value) { return _mm512_set1_epi32(value); }
+INLINED __m256i each(int32_t value) { return _mm256_set1_epi32(value); }
+
+INLINED __m256i load(const void *from) { return _mm256_loadu_si256(from); }
+
+/// The next two words of each lane.
+INLINED __m256i next_words(const row_lanes *l, const uint8_t *copies) {
+    return _mm256_i32gather_epi32((const int *)copies, l->at, 1);
+}
 
 /// Takes the lower of a lane's two next words if the state is low.
-INLINED void refill_lanes(row_lanes *l, __m512i *words) {
-    const __mmask16 low = _mm512_cmplt_epu32_mask(l->state, each((int32_t)lowest_state));
-    const __m512i word = _mm512_and_si512(*words, each(0xffff));
-    l->state = _mm512_mask_or_epi32(l->state, low, _mm512_slli_epi32(l->state, 16), word);
-    l->at = _mm512_mask_add_epi32(l->at, low, l->at, each(2));
-    *words = _mm512_mask_srli_epi32(*words, low, *words, 16);
+INLINED void refill_lanes(row_lanes *l, __m256i *words) {
+    const __mmask8 low = _mm256_cmplt_epu32_mask(l->state, each((int32_t)lowest_state));
+    const __m256i word = _mm256_and_si256(*words, each(0xffff));
+    l->state = _mm256_mask_or_epi32(l->state, low, _mm256_slli_epi32(l->state, 16), word);
+    l->at = _mm256_mask_add_epi32(l->at, low, l->at, each(2));
+    *words = _mm256_mask_srli_epi32(*words, low, *words, 16);
 }
 
-/// Where tables of the lanes' classes begin, for a column that is of one class in rows of the first mode and of another in the second.
-INLINED __m512i tables_of(const row_lanes *l, uint8_t first, uint8_t second) {
-    const __m512i own = _mm512_mask_mov_epi32(each(first), l->other, each(second));
-    const __m512i shifted = _mm512_max_epi32(_mm512_add_epi32(own, l->shift), each(1));
-    const __m512i class = _mm512_maskz_min_epi32(_mm512_test_epi32_mask(own, own), shifted, each(DKV_CLASSES - 1));
-    return _mm512_slli_epi32(class, DKV_PROBABILITY_BITS);
-}
-
-/// Takes a symbol of each lane. Two of them and no escape take no more than two words.
-INLINED __m512i take_symbols(row_lanes *l, __m512i *words, const dkv_tables *tables, __m512i table) {
-    const __m512i slot = _mm512_and_si512(l->state, each(probability_mask));
-    const __m512i entry = _mm512_i32gather_epi32(_mm512_or_si512(table, slot), tables->decode, 4);
-    const __m512i frequency = _mm512_and_si512(_mm512_srli_epi32(entry, 6), each(0xfff));
-    const __m512i whole = _mm512_mullo_epi32(frequency, _mm512_srli_epi32(l->state, DKV_PROBABILITY_BITS));
-    l->state = _mm512_add_epi32(whole, _mm512_srli_epi32(entry, 18));
+/// Takes a symbol of each lane from the tables that begin at `table`. Two of them and no escape take no more than two words.
+INLINED __m256i take_symbols(row_lanes *l, __m256i *words, const dkv_tables *tables, __m256i table) {
+    const __m256i slot = _mm256_and_si256(l->state, each(probability_mask));
+    const __m256i entry = _mm256_i32gather_epi32((const int *)tables->decode, _mm256_or_si256(table, slot), 4);
+    const __m256i frequency = _mm256_and_si256(_mm256_srli_epi32(entry, 6), each(0xfff));
+    const __m256i whole = _mm256_mullo_epi32(frequency, _mm256_srli_epi32(l->state, DKV_PROBABILITY_BITS));
+    l->state = _mm256_add_epi32(whole, _mm256_srli_epi32(entry, 18));
     refill_lanes(l, words);
-    return _mm512_and_si512(entry, each(DKV_SYMBOLS - 1));
+    return _mm256_and_si256(entry, each(DKV_SYMBOLS - 1));
 }
 
-/// Takes the raw bits after the symbols of some lanes, which are rare. By value, so that lanes stay in registers otherwise.
-static __attribute__((noinline)) row_lanes take_escaped(row_lanes l, __mmask16 escaped, dkv_coded_row *rows, size_t column,
-                                                        const uint8_t *copies) {
-    uint32_t states[lanes], places[lanes];
-    _mm512_storeu_si512(states, l.state);
-    _mm512_storeu_si512(places, l.at);
+/// Takes the raw bits after the symbols of some lanes, which are rare.
+INLINED void take_escaped(row_lanes *l, __m256i *words, __mmask8 escaped, dkv_coded_row *rows, size_t column,
+                          const uint8_t *copies) {
+    uint32_t states[lanes];
+    _mm256_storeu_si256((__m256i *)states, l->state);
     for (size_t k = 0; k < lanes; k++) {
-        if ((escaped >> k & 1) == 0) continue;
-        reader r = {states[k], copies + places[k]};
-        rows[k].residual[column] = (int16_t)take_bits(&r, escape_bits);
-        states[k] = r.state;
-        places[k] = (uint32_t)(r.at - copies);
+        if (escaped >> k & 1) rows[k].residual[column] = (int16_t)states[k];
     }
-    l.state = _mm512_loadu_si512(states);
-    l.at = _mm512_loadu_si512(places);
-    return l;
+    l->state = _mm256_mask_srli_epi32(l->state, escaped, l->state, escape_bits);
+    *words = next_words(l, copies);
+    refill_lanes(l, words);
+    *words = next_words(l, copies);
 }
 
-/// Four columns' symbols, a byte each, of lanes to rows: 16 columns of 16 lanes.
-INLINED void transpose(const __m512i *columns, uint8_t *to, size_t ld) {
-    const __m512i a = _mm512_unpacklo_epi32(columns[0], columns[1]), b = _mm512_unpackhi_epi32(columns[0], columns[1]);
-    const __m512i c = _mm512_unpacklo_epi32(columns[2], columns[3]), d = _mm512_unpackhi_epi32(columns[2], columns[3]);
-    const __m512i rows[4] = {
-        _mm512_unpacklo_epi64(a, c), _mm512_unpackhi_epi64(a, c), _mm512_unpacklo_epi64(b, d), _mm512_unpackhi_epi64(b, d),
+/// Four columns' symbols, a byte each, of lanes to rows: 16 columns of 8 lanes.
+INLINED void transpose(const __m256i *columns, uint8_t *to, size_t ld) {
+    const __m256i a = _mm256_unpacklo_epi32(columns[0], columns[1]), b = _mm256_unpackhi_epi32(columns[0], columns[1]);
+    const __m256i c = _mm256_unpacklo_epi32(columns[2], columns[3]), d = _mm256_unpackhi_epi32(columns[2], columns[3]);
+    const __m256i rows[4] = {
+        _mm256_unpacklo_epi64(a, c), _mm256_unpackhi_epi64(a, c), _mm256_unpacklo_epi64(b, d), _mm256_unpackhi_epi64(b, d),
     };
     _Pragma("clang loop unroll(full)") for (size_t k = 0; k < 4; k++) {
-        _mm_storeu_si128((__m128i *)(to + k * ld), _mm512_castsi512_si128(rows[k]));
-        _mm_storeu_si128((__m128i *)(to + (k + 4) * ld), _mm512_extracti32x4_epi32(rows[k], 1));
-        _mm_storeu_si128((__m128i *)(to + (k + 8) * ld), _mm512_extracti32x4_epi32(rows[k], 2));
-        _mm_storeu_si128((__m128i *)(to + (k + 12) * ld), _mm512_extracti32x4_epi32(rows[k], 3));
+        _mm_storeu_si128((__m128i *)(to + k * ld), _mm256_castsi256_si128(rows[k]));
+        _mm_storeu_si128((__m128i *)(to + (k + 4) * ld), _mm256_extracti128_si256(rows[k], 1));
     }
 }
 
@@ -105,8 +98,7 @@ static void decode_lanes(const dkv_tables *tables, size_t columns, dkv_coded_row
     uint8_t copies[DKV_DECODED_AT_ONCE][bytes], symbols[DKV_DECODED_AT_ONCE][columns];
     row_head heads[DKV_DECODED_AT_ONCE];
     // Lanes without a row read the first row's copy, and nobody looks at what comes of it.
-    uint32_t states[DKV_DECODED_AT_ONCE], places[DKV_DECODED_AT_ONCE] = {0};
-    int32_t shifts[DKV_DECODED_AT_ONCE] = {0};
+    uint32_t states[DKV_DECODED_AT_ONCE], places[DKV_DECODED_AT_ONCE] = {0}, kinds[DKV_DECODED_AT_ONCE] = {0};
     row_lanes l[vectors] = {0};
     for (size_t k = 0; k < DKV_DECODED_AT_ONCE; k++) states[k] = lowest_state;
     for (size_t k = 0; k < count; k++) {
@@ -115,30 +107,28 @@ static void decode_lanes(const dkv_tables *tables, size_t columns, dkv_coded_row
         heads[k] = take_head(&r, &rows[k]);
         states[k] = r.state;
         places[k] = (uint32_t)(r.at - copies[0]);
-        shifts[k] = heads[k].shift;
-        const __mmask16 lane = (__mmask16)(1 << k % lanes);
-        l[k / lanes].rows |= lane;
-        if (rows[k].mode == second) l[k / lanes].other |= lane;
+        kinds[k] = heads[k].gain + (rows[k].mode == second ? DKV_GAINS : 0);
+        l[k / lanes].rows |= (__mmask8)(1 << k % lanes);
     }
     for (size_t v = 0; v < vectors; v++) {
-        l[v].state = _mm512_loadu_si512(states + v * lanes);
-        l[v].at = _mm512_loadu_si512(places + v * lanes);
-        l[v].shift = _mm512_loadu_si512(shifts + v * lanes);
+        l[v].state = load(states + v * lanes);
+        l[v].at = load(places + v * lanes);
+        l[v].kind = load(kinds + v * lanes);
     }
-    __m512i found[vectors][4];
+    __m256i found[vectors][4];
     for (size_t i = 0; i < columns; i += quad) {
-        __m512i four[vectors] = {0}, words[vectors];
+        __m256i four[vectors] = {0}, words[vectors];
         _Pragma("clang loop unroll(full)") for (size_t j = 0; j < quad; j++) {
+            const __m256i begins = load(tables->begins[first[i + j]]), others = load(tables->begins[second->classes[i + j]]);
             _Pragma("clang loop unroll(full)") for (size_t v = 0; v < vectors; v++) {
-                if (j % 2 == 0) words[v] = _mm512_i32gather_epi32(l[v].at, copies, 1);
-                const __m512i table = tables_of(&l[v], first[i + j], second->classes[i + j]);
-                const __m512i symbol = take_symbols(&l[v], &words[v], tables, table);
-                const __mmask16 escaped = _mm512_mask_cmpeq_epi32_mask(l[v].rows, symbol, each(DKV_ESCAPE));
+                if (j % 2 == 0) words[v] = next_words(&l[v], copies[0]);
+                const __m256i table = _mm256_permutex2var_epi32(begins, l[v].kind, others);
+                const __m256i symbol = take_symbols(&l[v], &words[v], tables, table);
+                const __mmask8 escaped = _mm256_mask_cmpeq_epi32_mask(l[v].rows, symbol, each(DKV_ESCAPE));
                 if (__builtin_expect(escaped != 0, 0)) {
-                    l[v] = take_escaped(l[v], escaped, rows + v * lanes, i + j, copies[0]);
-                    words[v] = _mm512_i32gather_epi32(l[v].at, copies, 1);
+                    take_escaped(&l[v], &words[v], escaped, rows + v * lanes, i + j, copies[0]);
                 }
-                four[v] = _mm512_or_si512(four[v], _mm512_slli_epi32(symbol, 8 * j));
+                four[v] = _mm256_or_si256(four[v], _mm256_slli_epi32(symbol, 8 * j));
             }
         }
         const size_t place = i / quad % 4;
@@ -148,8 +138,8 @@ static void decode_lanes(const dkv_tables *tables, size_t columns, dkv_coded_row
         }
     }
     for (size_t v = 0; v < vectors; v++) {
-        _mm512_storeu_si512(states + v * lanes, l[v].state);
-        _mm512_storeu_si512(places + v * lanes, l[v].at);
+        _mm256_storeu_si256((__m256i *)(states + v * lanes), l[v].state);
+        _mm256_storeu_si256((__m256i *)(places + v * lanes), l[v].at);
     }
     for (size_t k = 0; k < count; k++) {
         const reader r = {states[k], copies[0] + places[k]};

@@ -11,6 +11,8 @@ struct ByteWriter {
     mutating func put<Value: BitwiseCopyable>(_ values: [Value]) {
         values.withUnsafeBytes { bytes.append(contentsOf: $0) }
     }
+
+    mutating func put(_ slice: ArraySlice<UInt8>) { bytes += slice }
 }
 
 /// Reads what a ``ByteWriter`` wrote; nil where the bytes end too early.
@@ -30,6 +32,13 @@ struct ByteReader {
         guard bytes.count - at >= size else { return nil }
         defer { at += size }
         return bytes.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: at, as: type) }
+    }
+
+    /// Bytes as they stand, without a copy.
+    mutating func slice(_ count: Int) -> ArraySlice<UInt8>? {
+        guard count >= 0, bytes.count - at >= count else { return nil }
+        defer { at += count }
+        return bytes[at..<at + count]
     }
 
     mutating func take<Value: BitwiseCopyable>(_ count: Int, _ type: Value.Type = Value.self) -> [Value]? {

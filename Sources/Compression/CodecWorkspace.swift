@@ -6,11 +6,12 @@ import Kernels
 public final class CodecWorkspace {
     /// Where loops run.
     public let compute: Compute
-    /// Rows that are worked on at once; longer inputs go in pieces, with the same result.
+    /// Rows that are coded at once; longer inputs go in pieces, with the same result.
     let maxRows: Int
     let columns: Int
     let instructions: dkv_codec_isa
-    private let lists: ReservedMemory
+    private var lists: ReservedMemory
+    private var listedRows: Int
     private var rowMemory: ReservedMemory
     private var scratchMemory: ReservedMemory
     private var layers = 0
@@ -25,16 +26,24 @@ public final class CodecWorkspace {
         self.maxRows = maxRows
         instructions = compute.instructionSet.codec
         lists = try CompressionError.reserve(8 * maxRows)
+        listedRows = maxRows
         rowMemory = try CompressionError.reserve(1)
         scratchMemory = try CompressionError.reserve(1)
     }
 
     // MARK: Rows
 
-    /// [maxRows] rows that a run works on.
+    /// Makes room for a run over more rows than are coded at once; what is listed is lost.
+    func reserve(listedRows wanted: Int) throws(CompressionError) {
+        guard wanted > listedRows else { return }
+        lists = try CompressionError.reserve(8 * wanted)
+        listedRows = wanted
+    }
+
+    /// [rows] rows that a run works on.
     var list: UnsafeMutablePointer<UInt32> { lists.base.assumingMemoryBound(to: UInt32.self) }
-    /// [maxRows] positions of these rows.
-    var positions: UnsafeMutablePointer<UInt32> { list + maxRows }
+    /// [rows] positions of these rows.
+    var positions: UnsafeMutablePointer<UInt32> { list + listedRows }
 
     /// Lists some of the rows, and says how many.
     func listRows(_ rows: Range<Int>, where isWanted: (Int) -> Bool) -> Int {

@@ -20,14 +20,20 @@ public struct CompressedRows: Sendable, Equatable {
     /// Rows that were stored: the same values that ``lengths``, ``bytes`` and ``sinks`` had. Nil where they contradict each
     /// other. Whether each row decodes shows when it is decoded.
     public init?(lengths: [UInt8], bytes: [UInt8], sinks: [UInt16], columns: Int, settings: CodecSettings) {
-        let piece = Piece(sinks: sinks, lengths: lengths, bytes: bytes)
-        guard append(piece, columns: columns, settings: settings) else { return nil }
+        let piece = Piece(sinks: sinks, lengths: lengths[...], bytes: bytes[...])
+        guard append([piece], columns: columns, settings: settings) else { return nil }
     }
 
-    /// Adds further rows.
+    /// Adds pieces, for which room is made at once.
     ///
     /// - Returns: Whether they agree with themselves and belong here; if not, these rows are of no use any more.
-    mutating func append(_ piece: Piece, columns: Int, settings: CodecSettings) -> Bool {
+    mutating func append(_ pieces: [Piece], columns: Int, settings: CodecSettings) -> Bool {
+        lengths.reserveCapacity(lengths.count + pieces.reduce(0) { $0 + $1.lengths.count })
+        bytes.reserveCapacity(bytes.count + pieces.reduce(0) { $0 + $1.bytes.count })
+        return pieces.allSatisfy { append($0, columns: columns, settings: settings) }
+    }
+
+    private mutating func append(_ piece: Piece, columns: Int, settings: CodecSettings) -> Bool {
         let end = count + piece.lengths.count
         guard piece.sinks.count == (min(end, settings.sinks) - min(count, settings.sinks)) * columns else {
             return false

@@ -19,15 +19,8 @@ extension LayerCodec {
             references.map { $0.references == self.references(before: history.count) } ?? true, "another table")
         precondition(sources.count == self.sources && sources.allSatisfy { $0.rows == rows.rows }, "other sources")
         precondition(positions.allSatisfy { (0..<history.count).contains($0) }, "there is no such row")
-        let stack = LayerStack(codecs: [self], work: work)
-        var left = positions[...]
-        for first in stride(from: 0, to: rows.rows, by: work.maxRows) {
-            let piece = left.prefix(work.maxRows)
-            try stack.decode(
-                piece, of: [history], from: sources.map { $0.rows(first, piece.count) },
-                tables: references.map { [$0] }, into: [rows.rows(first, piece.count)])
-            left = left.dropFirst(piece.count)
-        }
+        try LayerStack(codecs: [self], work: work).decode(
+            positions, of: [history], from: sources, tables: references.map { [$0] }, into: [rows])
     }
 
     /// The table of a history's references, made from its coded rows.
@@ -36,11 +29,8 @@ extension LayerCodec {
     public func referenceTable(
         of history: CompressedRows, in work: CodecWorkspace
     ) throws(CompressionError) -> ReferenceTable {
-        let table = try ReferenceTable(codec: self), stack = LayerStack(codecs: [self], work: work)
-        for first in stride(from: 0, to: history.count, by: work.maxRows) {
-            let positions = first..<min(history.count, first + work.maxRows)
-            try stack.extend([table], by: positions, of: [history], into: nil)
-        }
+        let table = try ReferenceTable(codec: self)
+        try LayerStack(codecs: [self], work: work).extend([table], by: 0..<history.count, of: [history], into: nil)
         return table
     }
 }

@@ -6,7 +6,7 @@ extension LayerStack {
     /// Decodes rows.
     ///
     /// - Parameters:
-    ///   - positions: The rows wanted, in any order; all of them fit ``CodecWorkspace/maxRows``.
+    ///   - positions: The rows wanted, in any order.
     ///   - histories: A layer each.
     ///   - tables: Their references; without them each row's references are decoded along.
     ///   - decoded: Where rows go.
@@ -14,7 +14,7 @@ extension LayerStack {
         _ positions: some Collection<Int>, of histories: [CompressedRows], from sources: [Matrix],
         tables: [ReferenceTable]?, into decoded: [Matrix]
     ) throws(CompressionError) {
-        precondition(positions.count <= work.maxRows, "more rows than there is room for")
+        try work.reserve(listedRows: positions.count)
         for (row, position) in positions.enumerated() {
             work.list[row] = UInt32(row)
             work.positions[row] = UInt32(position)
@@ -29,12 +29,12 @@ extension LayerStack {
     /// rows, if wanted.
     ///
     /// - Parameters:
-    ///   - positions: At most ``CodecWorkspace/maxRows``.
+    ///   - positions: The more, the less threads wait for each other.
     ///   - sink: Takes the rows as they decode.
     func extend(
         _ tables: [ReferenceTable], by positions: Range<Int>, of histories: [CompressedRows], into sink: RowSink?
     ) throws(CompressionError) {
-        precondition(positions.count <= work.maxRows, "more rows than there is room for")
+        try work.reserve(listedRows: positions.count)
         let references = list(positions) { codecs[0].isReference($0) }
         for table in tables { try table.reserve(references) }
         try run(references, of: histories, tables.map(\.candidates), isWhole: true, into: .candidates)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Kernels
+import Synchronization
 
 /// The coded keys and values of all layers of a sequence.
 public struct CompressedSequence: Sendable, Equatable {
@@ -85,15 +86,13 @@ public final class SequenceEncoder {
     ///
     /// - Throws: ``CompressionError``; the sequence is of no use then.
     public func append(_ segments: [CompressedSegment]) throws(CompressionError) {
-        for positions in try add(segments) {
-            try stack.extend(tables, by: positions, of: sequence.layers, into: nil)
-        }
+        try stack.extend(tables, by: add(segments), of: sequence.layers, into: nil)
     }
 
     /// Takes tokens that were coded before as the next ones, and decodes them.
     ///
-    /// - Parameter store: Called with positions, a few after others, and with what puts the rows of these into a sink, `[keys before
-    ///   rotation | values]` as they decode.
+    /// - Parameter store: Called with their positions, and with what puts the rows of these into a sink, `[keys before rotation |
+    ///   values]` as they decode.
     /// - Throws: ``CompressionError``; the sequence is of no use then.
     public func append(
         _ segments: [CompressedSegment],
@@ -101,27 +100,30 @@ public final class SequenceEncoder {
             _ positions: Range<Int>, _ decode: (RowSink) throws(CompressionError) -> Void
         ) throws(CompressionError) -> Void
     ) throws(CompressionError) {
-        for positions in try add(segments) {
-            try store(positions) { sink throws(CompressionError) in
-                precondition(sink.columns == compressor.columns, "another sink")
-                try stack.extend(tables, by: positions, of: sequence.layers, into: sink)
-            }
+        let positions = try add(segments)
+        try store(positions) { sink throws(CompressionError) in
+            precondition(sink.columns == compressor.columns, "another sink")
+            try stack.extend(tables, by: positions, of: sequence.layers, into: sink)
         }
     }
 
-    /// Adds segments' rows, and says which positions are decoded together: the more, the less threads wait for each other.
-    private func add(_ segments: [CompressedSegment]) throws(CompressionError) -> [Range<Int>] {
+    /// Adds segments' rows, and says which positions they have.
+    private func add(_ segments: [CompressedSegment]) throws(CompressionError) -> Range<Int> {
         let first = sequence.count
-        for segment in segments {
-            guard segment.layers.count == compressor.layers.count else { throw .damagedRows(layer: 0) }
-            for layer in sequence.layers.indices {
-                let isSound = sequence.layers[layer].append(
-                    segment.layers[layer], columns: compressor.columns, settings: compressor.settings)
-                guard isSound else { throw .damagedRows(layer: layer) }
+        guard segments.allSatisfy({ $0.layers.count == compressor.layers.count }) else { throw .damagedRows(layer: 0) }
+        let damaged = sequence.layers.withUnsafeMutableBufferPointer { layers in
+            // Each thread has layers of its own.
+            nonisolated(unsafe) let layers = layers
+            let damaged = Mutex<Int?>(nil)
+            work.compute.pool.run(count: layers.count) { [compressor] layer in
+                let isSound = layers[layer].append(
+                    segments.map { $0.layers[layer] }, columns: compressor.columns, settings: compressor.settings)
+                if !isSound { damaged.withLock { $0 = layer } }
             }
+            return damaged.withLock { $0 }
         }
-        let end = sequence.count
-        return stride(from: first, to: end, by: work.maxRows).map { $0..<min(end, $0 + work.maxRows) }
+        if let layer = damaged { throw .damagedRows(layer: layer) }
+        return first..<sequence.count
     }
 }
 

@@ -56,6 +56,9 @@ final class BatchEngine {
                 pageTokens: KVPool.pageTokens, pages: pages))
     }
 
+    /// Does what a long first prompt would else wait for.
+    func warmUp() { forward.prepareAngles(positions: GenerationEngine.preparedTokens) }
+
     /// Whether any request waits or runs.
     var hasWork: Bool { !scheduler.isEmpty }
 

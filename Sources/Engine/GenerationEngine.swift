@@ -64,7 +64,10 @@ public final class GenerationEngine: Sendable {
 
     /// Takes the memory for the keys and values of a long sequence, which the system would else hand out page by page while the
     /// first prompt waits: for whoever starts an engine before there is work. Blocks for a fraction of a second.
-    public func takeMemory() { pool.populate(KVPool.pages(forTokens: min(contextLength, 8192))) }
+    public func takeMemory() { pool.populate(KVPool.pages(forTokens: min(contextLength, Self.preparedTokens))) }
+
+    /// Tokens of a long first prompt.
+    static let preparedTokens = 8192
 
     /// Reserves the name under which ``progress(of:)`` reports a request.
     public func ticket() -> UInt64 {
@@ -140,6 +143,7 @@ public final class GenerationEngine: Sendable {
 extension GenerationEngine {
     private func serve(_ batch: BatchEngine) {
         var callers: [ID: Caller] = [:]
+        batch.warmUp()
         while takeMail(into: batch, &callers) {
             guard batch.hasWork else {
                 wake.wait()

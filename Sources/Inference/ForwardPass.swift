@@ -283,6 +283,9 @@ public final class ForwardPass {
         }
     }
 
+    /// Computes the angles of the first positions, which would else be done when a prompt first comes there.
+    public func prepareAngles(positions: Int) { _ = angles.of(0..<min(positions, model.configuration.contextLength)) }
+
     // MARK: Keys and values from elsewhere
 
     /// Writes keys and values of consecutive tokens of one layer to a sequence's pages, as a step that computes these tokens
@@ -316,25 +319,32 @@ public final class ForwardPass {
             layers: layers, layout: pool.layout, rotation: work.rotation.base, slots: work.slots)
     }
 
-    /// The same for rows that `body` hands over: at most ``maxRows`` of each layer, which stay as they are.
+    /// The same for any number of rows, which `body` hands over and which stay as they are.
     public func store<Failure: Error>(
         rows: Int, position: Int, pages: [PageID], from body: (RowSink) throws(Failure) -> Void
     ) throws(Failure) {
-        place(position..<position + rows, pages)
+        let positions = position..<position + rows
+        let slots = UnsafeMutableBufferPointer<KVSlot>.allocate(capacity: rows)
+        defer { slots.deallocate() }
+        locate(positions, in: pages, slots.baseAddress!)
         try compute.rotateAndStore(
-            rows: rows, layout: pool.layout, rotation: work.rotation.base, slots: work.slots, from: body)
+            rows: rows, layout: pool.layout, rotation: angles.of(positions), slots: slots.baseAddress!, from: body)
     }
 
     /// Notes where tokens lie in pages, and their angles.
     private func place(_ positions: Range<Int>, _ pages: [PageID]) {
         precondition(positions.count <= maxRows, "more rows than there is room for")
+        locate(positions, in: pages, work.slots)
+        for (i, at) in positions.enumerated() { angles.write(position: at, to: work.rotation[row: i]) }
+    }
+
+    /// Finds where tokens lie in pages.
+    private func locate(_ positions: Range<Int>, in pages: [PageID], _ slots: UnsafeMutablePointer<KVSlot>) {
         precondition(
             positions.lowerBound >= 0 && KVPool.pages(forTokens: positions.upperBound) <= pages.count,
             "the pages end before the rows")
         for (i, at) in positions.enumerated() {
-            work.slots[i] = KVSlot(
-                page: place(of: pages[at / KVPool.pageTokens]), slot: UInt32(at % KVPool.pageTokens))
-            angles.write(position: at, to: work.rotation[row: i])
+            slots[i] = KVSlot(page: place(of: pages[at / KVPool.pageTokens]), slot: UInt32(at % KVPool.pageTokens))
         }
     }
 

@@ -20,6 +20,13 @@ final class RotaryAngles {
         table = try ReservedMemory(count: contextLength * 2 * frequencies.radians.count * MemoryLayout<Float>.stride)
     }
 
+    /// `[cosines | sines]` of consecutive positions of the context, one after another, as many elements each as a head has.
+    func of(_ positions: Range<Int>) -> UnsafePointer<Float> {
+        precondition(positions.upperBound <= contextLength, "a position outside the context")
+        while known < positions.upperBound { compute() }
+        return UnsafePointer(angles(of: positions.lowerBound).baseAddress!)
+    }
+
     /// Writes `[cosines | sines]` for a position of the context, as many elements as a head has.
     func write(position: Int, to row: UnsafeMutableBufferPointer<Float>) {
         precondition(position < contextLength, "a position outside the context")

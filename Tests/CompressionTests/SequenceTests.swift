@@ -189,7 +189,7 @@ import Testing
             }
         }
         #expect(other.sequence == encoder.sequence)
-        // All at once, in pieces that end within them.
+        // All at once, which is more than is coded at once.
         let together = try SequenceEncoder(compressor, in: work(Self.columns, maxRows: 48))
         let rows = try SegmentRows(layers: Self.layers, tokens: 64, columns: Self.columns)
         try together.append([encoder.segment(0..<32), encoder.segment(32..<64)], to: rows.layers)

@@ -119,6 +119,8 @@ typedef struct dkv_tables {
     dkv_symbol escape[DKV_CLASSES];
     /// By slot: symbol | frequency << 6 | offset in the symbol's range << 18.
     uint32_t decode[DKV_CLASSES][1 << DKV_PROBABILITY_BITS];
+    /// Where in `decode` the table begins that columns of a class have in a row of a gain.
+    uint32_t begins[DKV_CLASSES][DKV_GAINS];
 } dkv_tables;
 
 /// Fills the tables from frequencies `[DKV_CLASSES][DKV_SYMBOLS]`, which sum to 2^DKV_PROBABILITY_BITS in each class. A

@@ -35,12 +35,13 @@ extension CompressedRows {
     /// The rows of some positions, without what other rows need of them.
     struct Piece: Sendable, Equatable {
         var sinks: [UInt16]
-        var lengths: [UInt8]
-        var bytes: [UInt8]
+        // Of a section that was read: segments that come from files are not copied for it.
+        var lengths: ArraySlice<UInt8>
+        var bytes: ArraySlice<UInt8>
 
         var byteCount: Int { 2 * sinks.count + lengths.count + bytes.count }
 
-        init(sinks: [UInt16], lengths: [UInt8], bytes: [UInt8]) {
+        init(sinks: [UInt16], lengths: ArraySlice<UInt8>, bytes: ArraySlice<UInt8>) {
             self.sinks = sinks
             self.lengths = lengths
             self.bytes = bytes
@@ -49,8 +50,8 @@ extension CompressedRows {
         init?(section: [UInt8]) {
             var reader = ByteReader(section)
             guard let tokens = reader.take(UInt32.self), let values = reader.take(UInt32.self),
-                let sinks = reader.take(Int(values), UInt16.self), let lengths = reader.take(Int(tokens), UInt8.self),
-                let bytes = reader.take(reader.left, UInt8.self)
+                let sinks = reader.take(Int(values), UInt16.self), let lengths = reader.slice(Int(tokens)),
+                let bytes = reader.slice(reader.left)
             else { return nil }
             self.init(sinks: sinks, lengths: lengths, bytes: bytes)
         }
@@ -75,7 +76,7 @@ extension CompressedRows {
         }
         let first = min(positions.lowerBound, most) * columns, last = min(positions.upperBound, most) * columns
         return Piece(
-            sinks: Array(sinks[first..<last]), lengths: Array(lengths[positions]),
-            bytes: Array(bytes[start(positions.lowerBound)..<start(positions.upperBound)]))
+            sinks: Array(sinks[first..<last]), lengths: Array(lengths[positions])[...],
+            bytes: Array(bytes[start(positions.lowerBound)..<start(positions.upperBound)])[...])
     }
 }

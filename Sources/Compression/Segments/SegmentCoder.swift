@@ -27,9 +27,7 @@ public final class SegmentCoder {
         }
         self.compressor = compressor
         self.forward = forward
-        // Two segments are decoded at once, if they may go into pages together.
-        work = try CodecWorkspace(
-            columns: compressor.columns, compute: forward.compute, maxRows: min(2 * Self.tokens, forward.maxRows))
+        work = try CodecWorkspace(columns: compressor.columns, compute: forward.compute, maxRows: Self.tokens)
     }
 
     /// An encoder that stands after some segments.
@@ -72,10 +70,7 @@ public final class SegmentCoder {
         return encoder.segment(first..<first + count)
     }
 
-    /// Tokens that are decoded at once: threads wait for each other less often than with one segment after another.
-    public var tokensAtOnce: Int { work.maxRows }
-
-    /// Decodes consecutive segments into the pages.
+    /// Decodes consecutive segments into the pages: the more at once, the less threads wait for each other.
     ///
     /// - Throws: ``CompressionError``; the encoder is of no use then, and the segments' pages hold anything.
     public func restore(

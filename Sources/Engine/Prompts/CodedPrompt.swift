@@ -27,6 +27,8 @@ struct CodedPrompt {
     var stored: [LoadedChunk]?
     /// Why the store held no more.
     var storeMiss: CacheMiss?
+    /// Whether one of what the store held did not decode, so that they are decoded one by one to find which.
+    var isDoubtful = false
 
     init(chain: ChunkChain) { self.chain = chain }
 

@@ -142,7 +142,7 @@ final class PromptCache {
             sequence.coded = coded
         }
         guard let chunks = coded.stored, coded.done < chunks.count else { return nil }
-        let run = storedRun(coded, chunks, most: most)
+        let run = storedRun(coded, chunks, most: coded.isDoubtful ? 1 : most)
         let segments = run.compactMap {
             CompressedSegment(sections: chunks[$0].sections.sorted { $0.id < $1.id }.map(\.bytes))
         }
@@ -151,8 +151,11 @@ final class PromptCache {
             try areRestored(segments, with: encoder, pages: sequence.pages)
         else {
             sequence.coded?.encoder = nil
-            // Those before the one that is no segment are of use. A run is short, so it matters little that the next fails too.
-            if run.count > 1 { return try takeStored(&sequence, most: 1) }
+            // Those before the one that is no segment are of use.
+            if run.count > 1 {
+                sequence.coded?.isDoubtful = true
+                return try takeStored(&sequence, most: most)
+            }
             // Checksums say that it is what was written: whoever wrote it had other rules. It is computed.
             sequence.coded?.stored = []
             sequence.coded?.storeMiss = .format
@@ -169,11 +172,7 @@ final class PromptCache {
     /// The next stored segments of a prompt that are decoded together: up to one that is in memory already.
     private func storedRun(_ coded: CodedPrompt, _ chunks: [LoadedChunk], most: Int) -> Range<Int> {
         var end = coded.done + 1
-        while end < chunks.count, end - coded.done < most, index.segment(coded.chain.keys[end]) == nil,
-            coded.chain.tokens(before: end + 1) - coded.codedTokens <= coder.tokensAtOnce
-        {
-            end += 1
-        }
+        while end < chunks.count, end - coded.done < most, index.segment(coded.chain.keys[end]) == nil { end += 1 }
         return coded.done..<end
     }
 
