@@ -54,17 +54,11 @@ INLINE void v_spread(const float *x, float weight, size_t d, float *y) {
 /// Rounds the `d` elements of a vector to codes and returns their scale (see int8_scale for vectors of nothing and of what is
 /// no number).
 INLINE float v_quantize(const float *x, size_t d, int8_t *codes) {
-    V greatest = v_zero(), zero = v_zero();
-    for (size_t i = 0; i < d; i += VW) {
-        const V w = v_load(x + i);
-        greatest = v_max(greatest, v_abs(w));
-        zero = v_add(zero, v_sub(w, w));  // unless an element is no number or infinite
-    }
-    const float top = v_sum(zero) == 0 ? v_largest(greatest) : INFINITY;
-    uint32_t bits;
-    memcpy(&bits, &top, 4);
+    VI greatest = v_set_int(0);
+    for (size_t i = 0; i < d; i += VW) greatest = v_max_unsigned(greatest, v_bits(v_abs(v_load(x + i))));
     float scale, factor;
-    if (!int8_scale(bits, &scale, &factor)) {
+    // As whole numbers, the bits of what is infinite or no number are the greatest.
+    if (!int8_scale(v_largest_unsigned(greatest), &scale, &factor)) {
         memset(codes, 0, d);
         return scale;
     }

@@ -82,6 +82,12 @@ INLINE V v_from_int(VI a) { return _mm256_cvtepi32_ps(a); }
 INLINE VI v_to_int(V a) { return _mm256_cvtps_epi32(a); }
 INLINE VI v_or(VI a, VI b) { return _mm256_or_si256(a, b); }
 INLINE VI v_add_int(VI a, VI b) { return _mm256_add_epi32(a, b); }
+INLINE VI v_max_unsigned(VI a, VI b) { return _mm256_max_epu32(a, b); }
+INLINE uint32_t v_largest_unsigned(VI a) {
+    __m128i x = _mm_max_epu32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+    x = _mm_max_epu32(x, _mm_shuffle_epi32(x, 0x4e));
+    return (uint32_t)_mm_cvtsi128_si32(_mm_max_epu32(x, _mm_shuffle_epi32(x, 0xb1)));
+}
 INLINE VI v_shift_left(VI a, int n) { return _mm256_slli_epi32(a, n); }
 INLINE float v_sum(V a) {
     __m128 x = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));

@@ -65,6 +65,8 @@ INLINE V v_from_int(VI a) { return _mm512_cvtepi32_ps(a); }
 INLINE VI v_to_int(V a) { return _mm512_cvtps_epi32(a); }
 INLINE VI v_or(VI a, VI b) { return _mm512_or_si512(a, b); }
 INLINE VI v_add_int(VI a, VI b) { return _mm512_add_epi32(a, b); }
+INLINE VI v_max_unsigned(VI a, VI b) { return _mm512_max_epu32(a, b); }
+INLINE uint32_t v_largest_unsigned(VI a) { return _mm512_reduce_max_epu32(a); }
 INLINE VI v_shift_left(VI a, int n) { return _mm512_slli_epi32(a, (unsigned)n); }
 INLINE float v_sum(V a) { return _mm512_reduce_add_ps(a); }
 INLINE float v_largest(V a) { return _mm512_reduce_max_ps(a); }
