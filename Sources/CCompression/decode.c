@@ -99,7 +99,12 @@ static const int8_t *candidate(const dkv_decode *d, const dkv_decode_layer *l, u
 
 INLINED void add_pair(const int8_t *restrict a, const int8_t *restrict b, const int16_t *restrict residual,
                       float *restrict to, size_t columns) {
-    for (size_t i = 0; i < columns; i++) to[i] = (float)(predicted(a, b, i) + residual[i]);
+    BY_32 for (size_t i = 0; i < columns; i++) to[i] = (float)(predicted(a, b, i) + residual[i]);
+}
+
+/// A decoded reference as a candidate.
+INLINED void to_units(const float *restrict fine, int8_t *restrict to, size_t columns) {
+    BY_32 for (size_t i = 0; i < columns; i++) to[i] = to_unit((int)fine[i]);
 }
 
 /// Asks for the candidates of a row that comes later. They lie anywhere in a table that is larger than the nearest caches.
@@ -128,7 +133,7 @@ INLINED bool read(const dkv_decode *d, const dkv_decode_layer *l, const decoder 
     const dkv_layer *layer = l->layer;
     const size_t columns = layer->columns;
     bool sound = true;
-    enum { ahead = 2 };
+    enum { ahead = 6 };
     dkv_coded_row rows[DKV_DECODED_AT_ONCE];
     row_pair pairs[DKV_DECODED_AT_ONCE];
     for (size_t first = 0; first < m->block.count; first += DKV_DECODED_AT_ONCE) {
@@ -143,7 +148,7 @@ INLINED bool read(const dkv_decode *d, const dkv_decode_layer *l, const decoder 
                 memset(to, 0, 4 * columns);
                 sound = false;
             } else if (d->references) {
-                for (size_t i = 0; i < columns; i++) m->first[i] = to_unit((int)to[i]);
+                to_units(to, m->first, columns);
                 const size_t number = dkv_references_before(layer, positions[first + k]);
                 dkv_candidate_set(&l->candidates, layer->prototypes + number, m->first);
             }

@@ -75,7 +75,7 @@ INLINED void refine(const dkv_mode *mode, const uint8_t *restrict symbols, int16
     const int8_t *restrict shifts = mode->shifts;
     const int16_t step = (int16_t)mode->step;
     uint8_t greatest = 0;
-    _Pragma("clang loop vectorize_width(32) interleave_count(1)") for (size_t i = 0; i < columns; i++) {
+    BY_32 for (size_t i = 0; i < columns; i++) {
         const int16_t symbol = symbols[i], magnitude = (int16_t)((symbol + 1) >> 1);
         int16_t pair;
         memcpy(&pair, shifts + 2 * i, 2);
