@@ -17,6 +17,8 @@ enum {
     most_columns = 8192,                   // what stays within a thread's stack, with room to spare
 };
 
+_Static_assert(DKV_GAINS == lanes, "a class's tables fill a vector, and a lane's number tells modes apart by the bit after");
+
 /// Rows that are decoded together.
 typedef struct row_lanes {
     __m256i state, at;       // `at` counts bytes from the first row's copy
@@ -53,7 +55,7 @@ INLINED __m256i take_symbols(row_lanes *l, __m256i *words, const dkv_tables *tab
     return _mm256_and_si256(entry, each(DKV_SYMBOLS - 1));
 }
 
-/// Takes the raw bits after the symbols of some lanes, which are rare.
+/// Takes the raw bits after the symbols of some lanes, which are rare. States of the others are not low, so that they take no word.
 INLINED void take_escaped(row_lanes *l, __m256i *words, __mmask8 escaped, dkv_coded_row *rows, size_t column,
                           const uint8_t *copies) {
     uint32_t states[lanes];

@@ -40,9 +40,9 @@ public final class CodecWorkspace {
         listedRows = wanted
     }
 
-    /// [rows] rows that a run works on.
+    /// [listedRows] rows that a run works on.
     var list: UnsafeMutablePointer<UInt32> { lists.base.assumingMemoryBound(to: UInt32.self) }
-    /// [rows] positions of these rows.
+    /// [listedRows] positions of these rows.
     var positions: UnsafeMutablePointer<UInt32> { list + listedRows }
 
     /// Lists some of the rows, and says how many.

@@ -24,12 +24,12 @@ public struct CompressedRows: Sendable, Equatable {
         guard append([piece], columns: columns, settings: settings) else { return nil }
     }
 
-    /// Adds pieces, for which room is made at once.
+    /// Adds pieces, for which room is made at once: exactly as much the first time, since few sequences grow far beyond it.
     ///
     /// - Returns: Whether they agree with themselves and belong here; if not, these rows are of no use any more.
     mutating func append(_ pieces: [Piece], columns: Int, settings: CodecSettings) -> Bool {
-        lengths.reserveCapacity(lengths.count + pieces.reduce(0) { $0 + $1.lengths.count })
-        bytes.reserveCapacity(bytes.count + pieces.reduce(0) { $0 + $1.bytes.count })
+        lengths.makeRoom(for: pieces.reduce(0) { $0 + $1.lengths.count })
+        bytes.makeRoom(for: pieces.reduce(0) { $0 + $1.bytes.count })
         return pieces.allSatisfy { append($0, columns: columns, settings: settings) }
     }
 
@@ -75,4 +75,12 @@ public struct CompressedRows: Sendable, Equatable {
 
     /// Adds rows in half precision.
     mutating func append(sinks rows: UnsafeBufferPointer<UInt16>) { sinks.append(contentsOf: rows) }
+}
+
+extension [UInt8] {
+    /// Makes room for further bytes, and for as many as there are again where that is not the first time.
+    fileprivate mutating func makeRoom(for added: Int) {
+        guard count + added > capacity else { return }
+        reserveCapacity(Swift.max(count + added, 2 * capacity))
+    }
 }

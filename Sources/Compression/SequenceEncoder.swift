@@ -86,6 +86,7 @@ public final class SequenceEncoder {
     ///
     /// - Throws: ``CompressionError``; the sequence is of no use then.
     public func append(_ segments: [CompressedSegment]) throws(CompressionError) {
+        guard !segments.isEmpty else { return }
         try stack.extend(tables, by: add(segments), of: sequence.layers, into: nil)
     }
 
@@ -118,7 +119,7 @@ public final class SequenceEncoder {
             work.compute.pool.run(count: layers.count) { [compressor] layer in
                 let isSound = layers[layer].append(
                     segments.map { $0.layers[layer] }, columns: compressor.columns, settings: compressor.settings)
-                if !isSound { damaged.withLock { $0 = layer } }
+                if !isSound { damaged.withLock { $0 = min($0 ?? layer, layer) } }
             }
             return damaged.withLock { $0 }
         }

@@ -56,8 +56,8 @@ final class BatchEngine {
                 pageTokens: KVPool.pageTokens, pages: pages))
     }
 
-    /// Does what a long first prompt would else wait for.
-    func warmUp() { forward.prepareAngles(positions: GenerationEngine.preparedTokens) }
+    /// Computes the angles of the first tokens' positions ahead.
+    func prepareAngles(tokens: Int) { forward.prepareAngles(positions: tokens) }
 
     /// Whether any request waits or runs.
     var hasWork: Bool { !scheduler.isEmpty }

@@ -26,6 +26,7 @@ public final class GenerationEngine: Sendable {
         var cancelled: Set<ID> = []
         var progress: [ID: GenerationProgress] = [:]
         var load = EngineLoad()
+        var wantsAngles = false
         var isStopped = false
     }
 
@@ -62,9 +63,14 @@ public final class GenerationEngine: Sendable {
         thread.start()
     }
 
-    /// Takes the memory for the keys and values of a long sequence, which the system would else hand out page by page while the
-    /// first prompt waits: for whoever starts an engine before there is work. Blocks for a fraction of a second.
-    public func takeMemory() { pool.populate(KVPool.pages(forTokens: min(contextLength, Self.preparedTokens))) }
+    /// Does what the first long prompt would else wait for: takes the memory for its keys and values, which the system would hand
+    /// out page by page, and has the engine compute its positions' angles. For whoever starts an engine before there is work. Blocks
+    /// for a fraction of a second.
+    public func prepareForLongPrompt() {
+        mailbox.withLock { $0.wantsAngles = true }
+        wake.signal()
+        pool.populate(KVPool.pages(forTokens: min(contextLength, Self.preparedTokens)))
+    }
 
     /// Tokens of a long first prompt.
     static let preparedTokens = 8192
@@ -143,10 +149,9 @@ public final class GenerationEngine: Sendable {
 extension GenerationEngine {
     private func serve(_ batch: BatchEngine) {
         var callers: [ID: Caller] = [:]
-        batch.warmUp()
         while takeMail(into: batch, &callers) {
             guard batch.hasWork else {
-                wake.wait()
+                if takeWish() { batch.prepareAngles(tokens: Self.preparedTokens) } else { wake.wait() }
                 continue
             }
             mailbox.withLock { $0.load.stepBegan = .now }
@@ -158,6 +163,14 @@ extension GenerationEngine {
             for event in events { deliver(event, &callers) }
         }
         for caller in callers.values { caller.continuation.resume(throwing: GenerationError.engineStopped) }
+    }
+
+    /// Whether angles are wanted ahead, which is said once.
+    private func takeWish() -> Bool {
+        mailbox.withLock { box in
+            defer { box.wantsAngles = false }
+            return box.wantsAngles
+        }
     }
 
     /// Takes what has arrived since the last step.

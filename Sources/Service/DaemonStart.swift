@@ -36,7 +36,7 @@ extension Daemon {
             try await queue.firstDocuments()
         }
         // While it waits for its first job.
-        Thread.detachNewThread { engine.takeMemory() }
+        Thread.detachNewThread { engine.prepareForLongPrompt() }
         let fingerprint =
             try engine.fingerprint
             ?? loaded.fingerprint(model: ModelFile(path: path).digest(), compressor: "none", settings: settings)

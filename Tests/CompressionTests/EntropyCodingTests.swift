@@ -62,8 +62,13 @@ private struct RowCoder {
         _ rows: [[UInt8]], bits: UInt32, with instructions: dkv_codec_isa = DKV_CODEC_SCALAR, others: RowCoder? = nil,
         areOthers: (Int) -> Bool = { _ in false }
     ) -> [(residual: [Int16], pair: UInt32)?] {
-        let residuals = UnsafeMutablePointer<Int16>.allocate(capacity: rows.count * columns)
-        defer { residuals.deallocate() }
+        let values = rows.count * columns, guards = 64, guardValue: Int16 = 0x5a5a
+        let residuals = UnsafeMutablePointer<Int16>.allocate(capacity: values + guards)
+        residuals.initialize(repeating: guardValue, count: values + guards)
+        defer {
+            #expect((values..<values + guards).allSatisfy { residuals[$0] == guardValue }, "written outside")
+            residuals.deallocate()
+        }
         // In memory of exactly this size, so that a checker of bounds would see a byte too many.
         let copies = rows.map { bytes in
             let copy = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: bytes.count)
@@ -88,29 +93,34 @@ private struct RowCoder {
 
     func level(_ value: Int16, _ column: Int) -> Int16 {
         guard value != 0 else { return 0 }
-        let magnitude = Int(abs(value)),
+        let magnitude = abs(Int(value)),
             fine = min(32766, magnitude * 16 + Int(shifts[2 * column + (magnitude > 1 ? 1 : 0)]))
         return Int16(value < 0 ? -fine : fine)
     }
 }
 
 @Suite struct EntropyCodingTests {
-    /// Whatever is beside it, a row decodes to the same, or to nothing, on all instruction sets.
-    @Test(arguments: InstructionSet.supported)
-    func rowsDecodeTogetherAsTheyDoAlone(_ set: InstructionSet) {
+    /// Whatever is beside it, a row decodes to the same, or to nothing, on all instruction sets. Most values of some rows are
+    /// escapes, and some bytes were never a row.
+    @Test(arguments: InstructionSet.supported, [16, 48, 192])
+    func rowsDecodeTogetherAsTheyDoAlone(_ set: InstructionSet, columns: Int) {
         var random = Random(12)
-        let coder = RowCoder(columns: 192)
+        let coder = RowCoder(columns: columns)
         var others = coder
-        others.classes = (0..<192).map { $0 % 11 == 0 ? 0 : UInt8(47 - $0 % 40) }
+        others.classes = (0..<columns).map { $0 % 11 == 0 ? 0 : UInt8(47 - $0 % 40) }
         others.shifts.reverse()
         for _ in 0..<100 {
             let rows = (0..<1 + random.below(3 * Int(DKV_DECODED_AT_ONCE))).map { _ in
-                let isOther = random.below(5) == 0, size = 1 + random.below(40)
-                let values = (0..<192).map { $0 % 11 == 0 && isOther ? 0 : Int16(random.below(2 * size + 1) - size) }
+                let isOther = random.below(5) == 0, size = random.below(4) == 0 ? 3000 : 1 + random.below(40)
+                let values = (0..<columns).map {
+                    $0 % 11 == 0 && isOther ? 0 : Int16(random.below(2 * size + 1) - size)
+                }
                 var bytes = (isOther ? others : coder).encode(values, pair: UInt32(random.below(1 << 18)), bits: 18)
-                switch random.below(4) {
+                switch random.below(6) {
                 case 0: bytes[random.below(bytes.count)] ^= 1 << UInt8(random.below(8))
-                case 1: bytes.removeLast(random.below(bytes.count))
+                case 1: bytes.removeLast(1 + random.below(bytes.count))
+                case 2:
+                    bytes = (0..<random.below(dkv_row_limit(columns) + 9)).map { _ in UInt8(random.below(256)) }
                 default: break
                 }
                 return (bytes: bytes, isOther: isOther)
@@ -151,12 +161,34 @@ private struct RowCoder {
         }
     }
 
-    @Test func extremesFitTheLimit() throws {
-        let coder = RowCoder(columns: 64)
+    /// Rows of nothing but escapes are the longest, alone and beside one that has none.
+    @Test(arguments: InstructionSet.supported) func extremesFitTheLimit(_ set: InstructionSet) throws {
+        let coder = RowCoder(columns: 64), small = Array(repeating: Int16(1), count: 64)
         for value: Int16 in [2048, -2048] {
-            let bytes = coder.encode(Array(repeating: value, count: 64), pair: .max, bits: 32)
+            let large = Array(repeating: value, count: 64)
+            let bytes = coder.encode(large, pair: .max, bits: 32)
             #expect(bytes.count <= dkv_row_limit(64))
-            #expect(coder.decode(bytes, bits: 32)?.pair == .max)
+            let short = coder.encode(small, pair: 7, bits: 32), alone = Int(DKV_DECODED_AT_ONCE) / 2 + 3
+            let rows = (0..<Int(DKV_DECODED_AT_ONCE)).map { $0 == alone ? short : bytes }
+            for (index, row) in coder.decode(rows, bits: 32, with: set.codec).enumerated() {
+                let row = try #require(row), values = index == alone ? small : large
+                #expect(row.pair == (index == alone ? 7 : .max))
+                #expect(row.residual == values.indices.map { coder.level(values[$0], $0) })
+            }
+        }
+    }
+
+    /// From symbols to fine units, with any shifts and at the ends of what a value can be.
+    @Test(arguments: [4, 16, 48, 384]) func everySymbolIsRefined(_ columns: Int) throws {
+        var coder = RowCoder(columns: columns)
+        let values = (-33...33).map(Int16.init) + [.max, -.max, .min]
+        for shift: Int8 in [-128, -1, 0, 127] {
+            coder.shifts = (0..<2 * columns).map { $0 % 2 == 0 ? shift : shift / 2 }
+            for first in values.indices {
+                let row = (0..<columns).map { values[(first + $0) % values.count] }
+                let decoded = try #require(coder.decode(coder.encode(row, pair: 0, bits: 16), bits: 16))
+                #expect(decoded.residual == row.indices.map { coder.level(row[$0], $0) })
+            }
         }
     }
 

@@ -206,6 +206,53 @@ import Testing
         #expect(throws: CompressionError.self) { try other.append([beginning]) }
     }
 
+    /// Segments one after another are segments at once, whoever appends them.
+    @Test(arguments: InstructionSet.supported, 1...3)
+    func segmentsAtOnceAreSegmentsOneByOne(_ set: InstructionSet, _ threads: Int) throws {
+        let compressor = try Self.compressor(), tokens = 160
+        var all = Self.rows(count: tokens, seed: 11)
+        let (whole, decoded) = try encode(&all, pieces: [tokens], with: compressor, in: work(Self.columns))
+        let segments = stride(from: 0, to: tokens, by: 32).map { first in
+            CompressedSegment(
+                layers: whole.layers.map {
+                    $0.piece(first..<first + 32, columns: Self.columns, sinks: compressor.settings.sinks)
+                })
+        }
+        for sizes in [[5], [1, 1, 1, 1, 1], [2, 3]] {
+            let space = try work(Self.columns, threads: threads, set: set, maxRows: 16)
+            let encoder = try SequenceEncoder(compressor, in: space)
+            var next = 0
+            for size in sizes {
+                let rows = try SegmentRows(layers: Self.layers, tokens: 32 * size, columns: Self.columns)
+                try encoder.append(Array(segments[next..<next + size]), to: rows.layers)
+                for layer in 0..<Self.layers {
+                    let found = UnsafeBufferPointer(start: rows.layers[layer].base, count: 32 * size * Self.columns)
+                    let first = 32 * next * Self.columns
+                    #expect(found.elementsEqual(decoded[layer][first..<first + found.count]), "\(sizes)")
+                }
+                next += size
+            }
+            #expect(encoder.sequence == whole, "\(sizes)")
+        }
+    }
+
+    /// Of several layers that are damaged the first is named, whichever thread comes first.
+    @Test func theFirstDamagedLayerIsNamed() throws {
+        let compressor = try Self.compressor(), space = try work(Self.columns, threads: 2)
+        var all = Self.rows(count: 32, seed: 12)
+        let (whole, _) = try encode(&all, pieces: [32], with: compressor, in: space)
+        let sound = CompressedSegment(
+            layers: whole.layers.map { $0.piece(0..<32, columns: Self.columns, sinks: compressor.settings.sinks) })
+        var layers = sound.layers
+        for layer in [1, 3] { layers[layer].bytes.removeLast() }
+        for _ in 0..<50 {
+            let encoder = try SequenceEncoder(compressor, in: space)
+            #expect(throws: CompressionError.damagedRows(layer: 1)) {
+                try encoder.append([CompressedSegment(layers: layers)])
+            }
+        }
+    }
+
     @Test func damagedSegmentsAreRefused() throws {
         let compressor = try Self.compressor(), space = try work(Self.columns)
         var all = Self.rows(count: 64, seed: 3), random = Random(4)

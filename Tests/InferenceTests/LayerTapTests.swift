@@ -40,6 +40,21 @@ private final class Blind: LayerTap {
         _ = try computed.feed(tokens, chunk: 64)
         computed.pass.tap = nil
         var stored = try Runner(model, type: .float16, tokens: 200)
+        // A beginning piece by piece, and the rest handed over at once, which is more than a step computes.
+        var handedOver = try Runner(model, type: .float16, tokens: 200, maxRows: 40)
+        let beginning = 40, rest = tokens.count - beginning
+        handedOver.pass.store(rows: rest, position: beginning, pages: handedOver.pages) { sink in
+            for layer in 0..<c.layers {
+                let rows = Array((recorder.rows[layer] ?? []).dropFirst(beginning).joined())
+                // In two parts, of which the second comes first.
+                for (first, count) in [(rest - 30, 30), (0, rest - 30)] {
+                    rows.withUnsafeBufferPointer {
+                        guard let base = $0.baseAddress else { return }
+                        sink.put(sink.context, layer, first, count, base + first * width, width)
+                    }
+                }
+            }
+        }
         for layer in 0..<c.layers {
             let rows = try #require(recorder.rows[layer])
             #expect(rows.count == tokens.count)
@@ -49,11 +64,15 @@ private final class Blind: LayerTap {
                     guard let base = $0.baseAddress else { return }
                     let matrix = Matrix(base, rows: $0.count / width, columns: width)
                     stored.pass.store(matrix, layer: layer, position: first, pages: stored.pages)
+                    guard first < beginning else { return }
+                    handedOver.pass.store(matrix, layer: layer, position: first, pages: handedOver.pages)
                 }
             }
         }
         stored.position = tokens.count
-        #expect(try stored.feed([7]) == computed.feed([7]))
+        handedOver.position = tokens.count
+        let next = try computed.feed([7])
+        #expect(try stored.feed([7]) == next && handedOver.feed([7]) == next)
     }
 
     @Test func attentionCanBeReplaced() throws {

@@ -131,7 +131,7 @@ bool dkv_tables_fill(dkv_tables *tables, const uint16_t *frequencies);
 typedef struct dkv_mode {
     const uint8_t *classes;  // [columns]; 0: not coded, always zero
     const int8_t *shifts;    // [columns][2]: added to the magnitude of decoded 1, and of decoded 2 and more
-    int32_t step;            // fine units
+    int32_t step;            // fine units, at most 1,000
     int32_t rounding;        // fine units added to a magnitude before it is divided by the step
     uint32_t thresholds[DKV_GAINS - 1];  // gain: thresholds that the sum of magnitudes reaches
 } dkv_mode;
