@@ -74,6 +74,12 @@ final class BatchEngine {
     /// Bytes of pages in use and of coded rows.
     private var usedBytes: Int { (pageCount - pool.freePages) * pageBytes + (prompts?.codedBytes ?? 0) }
 
+    /// Bytes of slabs, of coded rows and of rows that are to be coded.
+    private var takenMemory: Int {
+        let underWay = sequences.values.count { $0.coded?.rows != nil }
+        return pool.backedPages * pageBytes + (prompts?.takenMemory(underWay: underWay) ?? 0)
+    }
+
     /// How far each request has come.
     var progress: [Scheduler.ID: GenerationProgress] {
         var progress: [Scheduler.ID: GenerationProgress] = [:]
@@ -121,7 +127,10 @@ final class BatchEngine {
     /// Computes the next tokens of the batch.
     func step() -> [Event] {
         admit()
-        defer { totals.kvPeakBytes = max(totals.kvPeakBytes, usedBytes) }
+        defer {
+            totals.kvPeakBytes = max(totals.kvPeakBytes, usedBytes)
+            totals.kvPeakMemory = max(totals.kvPeakMemory, takenMemory)
+        }
         let reuse = reuseSegments()
         let work = scheduler.plan(without: reuse.held)
         guard !work.isEmpty else { return reuse.events }

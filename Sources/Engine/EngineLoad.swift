@@ -10,6 +10,8 @@ public struct EngineLoad: Sendable, Equatable {
     public var kvUsedBytes = 0
     /// The most that it ever was.
     public var kvPeakBytes = 0
+    /// The most memory that keys and values took: also what else is in slabs of pages, and a prompt's rows before they are coded.
+    public var kvPeakMemory = 0
     /// Bytes that there are for keys and values.
     public var kvBytes = 0
     /// Prompt tokens computed, and output tokens computed again after an interruption; what came from a cache is not among them.

@@ -53,7 +53,7 @@ public final class KVPool: Sendable {
     public var freePages: Int { pages.withLock { $0.freePages } }
 
     /// Pages of slabs that were used and have not been given back to the system.
-    var backedPages: Int { pages.withLock { $0.backedPages } }
+    public var backedPages: Int { pages.withLock { $0.backedPages } }
 
     /// Gives the memory of free slabs back to the system until at most so many pages are in slabs that hold any, or all free ones have
     /// none.

@@ -53,7 +53,12 @@ import Tokenization
         // What a sequence gave up itself and took again is no saving; only one of two prompts that begin alike finds anything.
         #expect(results.values.filter { $0.cachedTokens > 0 }.count <= 1)
         #expect(engine.load.suspensions > requests.count)
-        #expect(engine.load.kvPeakBytes <= pages * page * 5 / 4)
+        let load = engine.load, c = coded.test.model.configuration
+        #expect(load.kvPeakBytes <= pages * page * 5 / 4)
+        // Beside what is in use: the rest of slabs, within the same pages, and rows of prompts under way.
+        let rows = 4 * c.layers * 256 * 2 * c.kvHeads * c.headDimension
+        #expect(load.kvPeakMemory >= load.kvPeakBytes + rows)
+        #expect(load.kvPeakMemory <= pages * page * 5 / 4 + 4 * rows)
     }
 
     /// A request that is taken back while it waits for another turn leaves nothing behind: the rest of memory serves others.

@@ -47,6 +47,11 @@ public final class SegmentCoder {
         return try SegmentRows(layers: compressor.layers.count, tokens: Self.tokens, columns: compressor.columns)
     }
 
+    /// Bytes of so many buffers and of those that no sequence uses.
+    public func bufferBytes(inUse: Int) -> Int {
+        (inUse + idle.count) * 4 * compressor.layers.count * Self.tokens * compressor.columns
+    }
+
     /// Takes room back.
     public func recycle(_ rows: SegmentRows?) {
         guard let rows, idle.count < 2 else { return }

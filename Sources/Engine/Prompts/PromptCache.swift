@@ -36,6 +36,9 @@ final class PromptCache {
     /// Bytes of the coded rows in memory.
     var codedBytes: Int { index.codedBytes }
 
+    /// Bytes of coded rows, and of rows that are to be coded of so many sequences.
+    func takenMemory(underWay: Int) -> Int { codedBytes + coder.bufferBytes(inUse: underWay) }
+
     /// Gives up segments that nobody uses until so many pages are free.
     ///
     /// - Parameter besidePacked: Whether the coded rows of those that wait are to fit into the same memory.

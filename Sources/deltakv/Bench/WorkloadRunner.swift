@@ -33,7 +33,7 @@ struct WorkloadRunner {
         let decodeTPSPerGiB: Double
         /// How often a sequence made room for others and went on later, in this workload and those before.
         let suspensions: Int
-        /// The most bytes of keys and values in memory, as the engine counts them.
+        /// The most memory that keys and values took, in this workload and those before (``EngineLoad/kvPeakMemory``).
         let kvPeakBytes: Int
 
         enum CodingKeys: String, CodingKey {
@@ -94,7 +94,7 @@ struct WorkloadRunner {
             kvBytesPerToken: kvBytesPerToken, peakRSSBytes: peak, policy: policy, shared: min(shared, work.prompt - 1),
             seconds: [short.seconds, decode > 0 ? short.seconds + Double(decoded) / decode : long.seconds],
             step: long.step, decodeTPSPerGiB: rounded(decode / (Double(peak) / Double(1 << 30))),
-            suspensions: load.suspensions, kvPeakBytes: load.kvPeakBytes)
+            suspensions: load.suspensions, kvPeakBytes: load.kvPeakMemory)
     }
 
     /// Tokens a second; 0 where only the difference of two runs would tell and noise exceeds it.

@@ -90,11 +90,9 @@ struct BenchCommand: AsyncParsableCommand {
                 print(
                     "  a step that decodes: linear \(step.linear) ms, store \(step.store) ms, attention \(step.attention) ms, "
                         + "logits \(step.logits) ms, other \(step.other) ms")
-                if line.suspensions > 0 {
-                    print(
-                        "  \(line.suspensions) times a sequence made room for others; "
-                            + "keys and values took \(formatByteCount(line.kvPeakBytes)) at most")
-                }
+                let turns =
+                    line.suspensions > 0 ? "; \(line.suspensions) times a sequence made room for others" : ""
+                print("  keys and values took \(formatByteCount(line.kvPeakBytes)) of memory at most\(turns)")
             }
         }
     }
