@@ -167,10 +167,10 @@ struct CodedModel {
         #expect(partly.secondsSaved > 0 && partly.secondsSaved < found.secondsSaved)
     }
 
-    /// Files that are whole but hold rows that do not decode, or no rows, among those that are decoded together: what comes before
+    /// Files that are whole but hold rows that do not decode, or a section of no rows, among those that are decoded together: what comes before
     /// them is used.
     @Test(arguments: [(0, true), (1, true), (3, true), (2, false)])
-    func whatDoesNotDecodeIsComputed(_ index: Int, _ hasLengths: Bool) async throws {
+    func whatDoesNotDecodeIsComputed(_ index: Int, _ isSection: Bool) async throws {
         let request = coded.request("Who?"), chain = coded.chain(request)
         try await Self.withDirectory { directory in
             let fresh = try await generateOnce(request, directory + "/sound")
@@ -179,7 +179,7 @@ struct CodedModel {
             let other = try coded.store(directory + "/other")
             for (place, chunk) in sound.enumerated() {
                 let sections = chunk.sections.map {
-                    let half = hasLengths ? $0.bytes.count / 2 : 3, isDamaged = place == index && $0.id == 7
+                    let half = isSection ? $0.bytes.count / 2 : 0, isDamaged = place == index && $0.id == 7
                     return isDamaged
                         ? CacheSection(
                             id: $0.id, bytes: $0.bytes[..<half] + Array(repeating: 0, count: $0.bytes.count - half))
