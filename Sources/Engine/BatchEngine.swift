@@ -127,10 +127,7 @@ final class BatchEngine {
     /// Computes the next tokens of the batch.
     func step() -> [Event] {
         admit()
-        defer {
-            totals.kvPeakBytes = max(totals.kvPeakBytes, usedBytes)
-            totals.kvPeakMemory = max(totals.kvPeakMemory, takenMemory)
-        }
+        defer { totals.kvPeakMemory = max(totals.kvPeakMemory, takenMemory) }
         let reuse = reuseSegments()
         let work = scheduler.plan(without: reuse.held)
         guard !work.isEmpty else { return reuse.events }

@@ -8,9 +8,7 @@ public struct EngineLoad: Sendable, Equatable {
     public var running = 0
     /// Bytes of keys and values that they hold.
     public var kvUsedBytes = 0
-    /// The most that it ever was.
-    public var kvPeakBytes = 0
-    /// The most memory that keys and values took: also what else is in slabs of pages, and a prompt's rows before they are coded.
+    /// The most memory that keys and values took: also what else is in slabs of pages, and prompts' rows before they are coded.
     public var kvPeakMemory = 0
     /// Bytes that there are for keys and values.
     public var kvBytes = 0
