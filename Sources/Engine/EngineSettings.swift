@@ -25,7 +25,7 @@ public struct EngineSettings: Sendable, Equatable {
     /// Makes settings.
     public init(
         maxSequences: Int = 32, rowsPerStep: Int = 512, kvBytes: Int = 4 << 30, kvDataType: KVDataType = .int8,
-        sparse: SparseAttention? = SparseAttention(share: 0.125), turnTokens: Int = 256
+        sparse: SparseAttention? = SparseAttention(share: 0.5), turnTokens: Int = 256
     ) {
         self.maxSequences = maxSequences
         self.rowsPerStep = rowsPerStep

@@ -8,7 +8,7 @@ public struct PolicyCatalogue {
     /// What is compared unless something else is asked for, besides the compressors that the model has.
     public static let defaultNames = [
         "f16", "int8", "kivi-int4", "kivi-int2", "streaming-1024", "snapkv-1024", "quest-512", "omnikv-512",
-        "sparse-12%",
+        "sparse-50%",
     ]
 
     private let threads: ThreadPool

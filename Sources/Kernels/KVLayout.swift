@@ -24,7 +24,7 @@ public struct KVLayout: Sendable, Equatable {
     /// Tokens of a page.
     public static let pageTokens = Int(DKV_PAGE_TOKENS)
     /// Raised whenever attention over pages gives other bits than before: what was computed then does not go with what is now.
-    public static let revision = 2
+    public static let revision = 3
     /// Pages of a slab.
     public static let slabPages = Int(DKV_SLAB_PAGES)
     /// Tokens of a context chunk: attention reduces chunks apart, cut at absolute positions, and merges them in order.

@@ -4,10 +4,10 @@ import Foundation
 import Inference
 import ModelFiles
 
-/// What was measured of a model's heads, as JSON: `{"version": 3, "model": SHA-256 of the model's file, "costs": [layer][KV head]}`.
+/// What was measured of a model's heads, as JSON: `{"version": 4, "model": SHA-256 of the model's file, "costs": [layer][KV head]}`.
 struct HeadReachFile: Codable {
     /// Another one with every change of what ``HeadReach`` measures, ``KVLayout/revision`` among them.
-    static let currentVersion = 3
+    static let currentVersion = 4
 
     let version: Int
     let model: String

@@ -217,7 +217,7 @@ private struct SettingsReader {
     }
 
     func attention(_ key: Settings.Key, default fallback: SparseAttention?) async throws -> SparseAttention? {
-        let expected = "a number above 0 and at most 1, such as 0.125; 1 for all tokens"
+        let expected = "a number above 0 and at most 1, such as 0.5; 1 for all tokens"
         return try await value(key, default: fallback, expected: expected) { text -> SparseAttention?? in
             guard let share = Double(text), share > 0, share <= 1 else { return nil }
             return .some(share < 1 ? SparseAttention(share: share) : nil)

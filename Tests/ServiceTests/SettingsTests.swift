@@ -64,7 +64,7 @@ import Testing
     }
 
     @Test func whatGeneratedTokensAttendToIsSet() async throws {
-        #expect(try await Settings.load(environment: [:]).engine.sparse == SparseAttention(share: 0.125))
+        #expect(try await Settings.load(environment: [:]).engine.sparse == SparseAttention(share: 0.5))
         let some = try await Settings.load(environment: ["DELTAKV_DECODE_SHARE": "0.3"])
         #expect(some.engine.sparse == SparseAttention(share: 0.3))
         #expect(try await Settings.load(flags: [.decodeShare: "1"], environment: [:]).engine.sparse == nil)

@@ -51,8 +51,8 @@
 #define DKV_SPARSE_LAST 128
 /// Tokens at the end of a context that local heads attend to.
 #define DKV_LOCAL_LAST 256
-/// The code of the greatest distance at which a token is attended to: 13 octaves, a weight of 1 in 8,192.
-#define DKV_SPARSE_FARTHEST 104
+/// The code of the greatest distance at which a token is attended to: 12 octaves, a weight of 1 in 4,096.
+#define DKV_SPARSE_FARTHEST 96
 /// The code up to which the lower half of a key counts: 9 octaves, a weight of 1 in 512.
 #define DKV_SPARSE_NEAR 72
 
