@@ -15,7 +15,7 @@ import Tokenization
 
     /// Every third head sees the ends of its context only.
     private static let sparse = SparseAttention(
-        share: 0.125, local: (0..<30).map { layer in (0..<3).map { (layer + $0) % 3 == 0 } })
+        share: 0.5, local: (0..<30).map { layer in (0..<3).map { (layer + $0) % 3 == 0 } })
 
     private let coded: CodedModel
 
