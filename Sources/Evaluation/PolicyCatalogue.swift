@@ -43,6 +43,10 @@ public struct PolicyCatalogue {
         case .quest(let budget): return QuestPolicy(budget: budget)
         case .omniKV(let budget): return OmniKVPolicy(budget: budget)
         case .sparse(let percent): return SparsePolicy(percent: percent, local: try localHeads())
+        case .sparseDeltaKV(let percent, let file):
+            let codec = DeltaKVPolicy(try compressor(file), form: .file, threads: threads)
+            return SparsePolicy(
+                percent: percent, local: try localHeads(), codec: codec, name: Self.shown(name, file))
         case .deltaKV(let form, let file):
             return DeltaKVPolicy(try compressor(file), name: Self.shown(name, file), form: form, threads: threads)
         case .paper(let variant, let file):

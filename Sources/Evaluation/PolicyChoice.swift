@@ -11,6 +11,8 @@ public enum PolicyChoice: Sendable, Equatable {
     case omniKV(TokenBudget)
     /// The engine's own attention to a share of the tokens.
     case sparse(percent: Int)
+    /// The same of what the transform codec gives back, with the compressor of a file, or the one that belongs to the model.
+    case sparseDeltaKV(percent: Int, file: String?)
     /// The transform codec, with the compressor of a file, or the one that belongs to the model.
     case deltaKV(DeltaKVPolicy.Form, file: String?)
     /// The paper's codec, likewise.
@@ -19,7 +21,7 @@ public enum PolicyChoice: Sendable, Equatable {
     /// What can be written, for help and errors.
     public static let summary =
         "f16, int8, kivi-intB (1 to 8 bits), streaming-N, snapkv-N (N tokens kept, or N% of them), quest-N, omnikv-N (read), "
-        + "sparse-P% (as generated tokens attend in jobs), "
+        + "sparse-P% (as generated tokens attend in jobs), deltakv-sparse-P% (so where prompts are coded; =FILE too), "
         + "deltakv, deltakv-file (recent tokens coded too) and paper (also deltakv=FILE, paper=FOLDER; paper-all: no exact "
         + "layers; -f16, -g32, -sN, -kN: latents, "
         + "stride, neighbours)"
@@ -39,6 +41,8 @@ public enum PolicyChoice: Sendable, Equatable {
         switch words.first {
         case "deltakv" where words.count == 1: return .deltaKV(.memory, file: file)
         case "deltakv" where words.dropFirst() == ["file"]: return .deltaKV(.file, file: file)
+        case "deltakv" where words.count == 3 && words[1] == "sparse":
+            return TokenBudget(words[2])?.percent.map { .sparseDeltaKV(percent: $0, file: file) }
         case "paper": return PaperVariant(words: words.dropFirst()).map { .paper($0, file: file) }
         default: break
         }
@@ -57,9 +61,7 @@ public enum PolicyChoice: Sendable, Equatable {
         case "snapkv": return .snapKV(budget)
         case "quest": return .quest(budget)
         case "omnikv": return .omniKV(budget)
-        case "sparse":
-            guard case .percent(let share) = budget else { return nil }
-            return .sparse(percent: share)
+        case "sparse": return budget.percent.map { .sparse(percent: $0) }
         default: return nil
         }
     }
@@ -80,6 +82,12 @@ public enum TokenBudget: Sendable, Equatable, CustomStringConvertible, Expressib
         } else {
             return nil
         }
+    }
+
+    /// The share, if it is one.
+    var percent: Int? {
+        guard case .percent(let share) = self else { return nil }
+        return share
     }
 
     /// As it was written.

@@ -4,7 +4,7 @@ import CKernels
 /// How many of the tokens that it sees a row attends to, where it attends to a part of them: those that its query and a coarse
 /// form of the keys, which is read for all tokens, say matter most (`kv_int8.h`).
 public struct SparseAttention: Sendable, Equatable {
-    /// The part of the tokens, above 0 and at most 1.
+    /// The part of the tokens, above 0 and at most 1; tokens that hardly count are left out even so.
     public var share: Double
     /// The fewest tokens; a row that sees up to twice as many attends to all.
     public var least: Int

@@ -50,7 +50,7 @@ import Testing
             let arguments =
                 ["generate", "--greedy", "--max-tokens", String(entry.maxTokens)] + (entry.raw ? ["--raw"] : [])
                 + (entry.advised ? [] : ["--generation-config", "none"]) + ["--", entry.prompt]
-            let outcome = await try program.start(arguments).outcome()
+            let outcome = try await program.start(arguments).outcome()
             #expect(outcome.status == 0, "\(outcome.errors)")
             #expect(outcome.output == entry.text + "\n", "\(entry.prompt)")
         }
@@ -89,7 +89,7 @@ import Testing
     @Test func advisedDrawsAreReproducible() async throws {
         let program = Program(environment: Self.exact.merging(["DELTAKV_MODEL": Self.folder]) { $1 })
         func text(_ arguments: String...) async throws -> String {
-            let outcome = await try program.start(["generate", "--max-tokens", "20"] + arguments + ["Hello"]).outcome()
+            let outcome = try await program.start(["generate", "--max-tokens", "20"] + arguments + ["Hello"]).outcome()
             #expect(outcome.status == 0, "\(outcome.errors)")
             return outcome.output
         }

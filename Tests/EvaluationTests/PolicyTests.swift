@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import Kernels
 import Testing
 
 @testable import Evaluation
@@ -24,6 +25,10 @@ import Testing
         #expect(try bytes(OmniKVPolicy(budget: 300)) == CacheBytes(memory: exact))
         // Pages of 3 heads: 128 codes and two scales in bf16.
         #expect(try bytes(SparsePolicy(percent: 12, local: [])) == CacheBytes(memory: 1000 * 2 * 3 * (128 + 4)))
+        // The same beside what a codec keeps, which is what would lie on disk.
+        let coded = SparsePolicy(percent: 12, local: [], codec: KIVIPolicy(bits: 2))
+        let codes = try bytes(KIVIPolicy(bits: 2)).memory
+        #expect(try bytes(coded) == CacheBytes(memory: 1000 * 2 * 3 * (128 + 4) + codes, disk: codes))
         // No layer after the two dense ones, so no page bounds.
         #expect(try bytes(QuestPolicy(budget: 64)) == CacheBytes(memory: exact))
         let deeper = try randomHistory(CacheShape(layers: 3, heads: 6, kvHeads: 3, headDimension: 64), tokens: 1000)
@@ -75,6 +80,15 @@ import Testing
         #expect((0..<192).allSatisfy { channel in Set((8..<40).map { rows[$0][channel] }).count <= 4 })
     }
 
+    /// Sparse attention over a codec's rows sees those rows.
+    @Test func aCodecComesBeforeThePages() throws {
+        let history = try randomHistory(.small, tokens: 8 + 32 + 128), codec = KIVIPolicy(bits: 2)
+        let sparse = try SparsePolicy(percent: 12, local: [], codec: codec).compress(history)
+        #expect(sparse.sparse == SparseAttention(share: 0.12))
+        #expect(restored(sparse, of: history, layer: 1) == restored(codec.compress(history), of: history, layer: 1))
+        #expect(try SparsePolicy(percent: 12, local: []).compress(history).restore == nil)
+    }
+
     @Test func int8IsWithinHalfAStep() throws {
         let history = try randomHistory(.small, tokens: 200), exact = history.rows(layer: 1)
         let rows = restored(Int8Policy().compress(history), of: history, layer: 1)
@@ -110,6 +124,8 @@ import Testing
             "deltakv": .deltaKV(.memory, file: nil), "deltakv-file": .deltaKV(.file, file: nil),
             "deltakv=a-b=c.deltakv": .deltaKV(.memory, file: "a-b=c.deltakv"),
             "paper": .paper(PaperVariant(), file: nil), "sparse-12%": .sparse(percent: 12),
+            "deltakv-sparse-50%": .sparseDeltaKV(percent: 50, file: nil),
+            "deltakv-sparse-8%=x.deltakv": .sparseDeltaKV(percent: 8, file: "x.deltakv"),
         ]
         for (name, choice) in choices { #expect(try PolicyChoice(name) == choice) }
         guard case .paper(let variant, let file) = try PolicyChoice("paper-all-g32-s20-k2=x/y.paper") else {
@@ -121,6 +137,7 @@ import Testing
         for bad in [
             "", "f32", "quest", "quest-", "quest-0", "quest--5", "kivi-int9", "kivi-int", "kivi-4", "snapkv-1-2",
             "snapkv-0%", "sparse-512", "sparse", "snapkv-101%", "f16-1", "f16=x", "deltakv-1", "deltakv=", "paper-",
+            "deltakv-sparse", "deltakv-sparse-512", "deltakv-sparse-0%", "deltakv-file-50%", "deltakv-sparse-50%=",
             "paper-g3", "paper-s0",
             "paper-k65", "paper-all-x", "kivi-int4=x",
         ] {

@@ -33,7 +33,7 @@ struct SettingsOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Share of the tokens before it that a generated token attends to, such as 0.5; 1: all.",
+            "Most of the tokens before it that a generated token attends to, as a share, such as 0.5; 1: all.",
             valueName: "share"))
     var decodeShare: String?
 

@@ -28,7 +28,7 @@ struct ModelCompressors {
         let manager = FileManager.default
         return
             (manager.fileExists(atPath: file ?? CompressorFile.path(forModel: path))
-            ? ["deltakv", "deltakv-file"] : [])
+            ? ["deltakv", "deltakv-file", "deltakv-sparse-50%"] : [])
             + (manager.fileExists(atPath: PaperCheckpoint.path(forModel: path)) ? ["paper", "paper-all"] : [])
     }
 
