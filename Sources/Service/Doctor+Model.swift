@@ -55,7 +55,7 @@ extension Doctor {
         }
         let share = (100 * sparse.share).formatted(.number.precision(.fractionLength(0...1)))
         guard settings.usesLocalHeads else {
-            return Finding("heads", .good, "all pick \(share) % of the tokens: decode.local_heads is none")
+            return Finding("heads", .good, "all pick at most \(share) % of the tokens: decode.local_heads is none")
         }
         do {
             let path = try ModelStore().path(of: settings.model), digest = try ModelFile(path: path).digest()
@@ -73,7 +73,7 @@ extension Doctor {
                 "heads", .good,
                 """
                 \(local) of \(all.count) KV heads see the first and last tokens only when tokens are generated, the others \
-                pick \(share) % of them
+                pick at most \(share) % of them
                 """)
         } catch {
             return Finding("heads", .bad, "not looked at: \(error)", advice: "see to the model first")
