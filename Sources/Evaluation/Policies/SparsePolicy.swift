@@ -12,6 +12,7 @@ public struct SparsePolicy: CachePolicy {
     /// Attention to a share of the tokens, in percent, but for local heads, [layer][KV head].
     ///
     /// - Parameter codec: What rows go through before they come to lie in pages; its bytes count too, since they are kept beside these.
+    ///   One that itself selects tokens makes no sense here: its selection is not used.
     public init(percent: Int, local: [[Bool]], codec: (any CachePolicy)? = nil, name: String? = nil) {
         self.name = name ?? "sparse-\(percent)%"
         sparse = SparseAttention(share: Double(percent) / 100, local: local)
